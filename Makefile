@@ -1,0 +1,64 @@
+# `make` prints what there is. Everything runs in .venv, which the first command makes.
+PYTHON ?= python3
+BIN := .venv/bin
+OPTIONS := MODEL LAYER NEURONS SIMILARITY ACTIVATION SELECTIVITY SYNONYMS SOURCE TEXT FASTTEXT \
+	PHRASES INFLECTIONS DESCRIBER DATA
+lower = $(shell echo $(1) | tr A-Z a-z)
+quoted = '$(subst ','\'',$(1))'
+GIVEN = $(foreach name,$(OPTIONS),$(if $($(name)),--$(call lower,$(name)) $(call quoted,$($(name)))))
+DATA_GIVEN = $(if $(DATA),--data $(call quoted,$(DATA)))
+DATABASE = $(call quoted,$(or $(DATA),data)/neurons.duckdb)
+
+.PHONY: help data plan sql check test lint bench build clean
+.DEFAULT_GOAL := help
+
+help: ## print this help
+	@echo "make COMMAND [VARIABLE=value ...]"
+	@echo
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
+	@echo
+	@echo "Variables of data and plan: $(OPTIONS)"
+	@echo "Their meaning: .venv/bin/python -m pipeline run --help"
+
+data: .venv/.installed ## find feature neurons: by default in layer 1 of the embedded model
+	@$(BIN)/python -m pipeline run $(GIVEN)
+
+plan: .venv/.installed ## what `make data` has done, what it would do and why
+	@$(BIN)/python -m pipeline plan $(GIVEN)
+
+sql: .venv/.installed ## ask the results in SQL, in the duckdb client or our own prompt
+	@if command -v duckdb >/dev/null && [ -f $(DATABASE) ]; then duckdb -readonly $(DATABASE); \
+	else $(BIN)/python -m pipeline sql $(DATA_GIVEN); fi
+
+check: .venv/.installed ## hold the store against its schemas and checksums
+	@$(BIN)/python -m pipeline check $(DATA_GIVEN)
+
+test: .venv/.installed ## run the tests; needs no network
+	@$(BIN)/python -m pytest
+
+lint: .venv/.installed ## check the code's form
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+bench: .venv/.installed ## speed as ratios of one run, also in data/bench.json
+	@$(BIN)/python tests/bench.py
+
+build: .venv/.installed ## train the embedded model anew (data/demo/README.md)
+	@$(BIN)/python data/demo/build.py
+
+clean: ## remove results and environment; the embedded model stays
+	rm -rf .venv data/store data/neurons.duckdb data/bench.json
+
+.venv/.installed: pyproject.toml requirements.lock
+	@command -v $(PYTHON) >/dev/null || { echo "error: there is no $(PYTHON); install Python 3.11" \
+		"or newer, or name it: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: Python 3.11 or" \
+		"newer is needed, and $(PYTHON) is" $$($(PYTHON) -V 2>&1 | cut -d' ' -f2)"; install a newer" \
+		"one, or name it: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) lacks venv; on Debian:" \
+		"apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing into .venv (once; about 1.6 GB)" >&2
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock \
+		--editable '.[dev]'
+	@touch $@

@@ -1,0 +1,44 @@
+"""Find the single neurons of a language model that stand for one recognisable thing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "id_feature_neuron_results"]
+
+
+def id_feature_neuron_results(
+    layer: int,
+    model_name: str,
+    num_neurons: int | str,
+    similarity_threshold: float,
+    norm_act_threshold: float,
+    num_synonyms: int,
+) -> pd.DataFrame:
+    """Run the pipeline and return its feature neurons, strongest first.
+
+    One row per feature neuron; columns `index` (of the neuron in its layer), `avg_activation`
+    (raw units, over originals and variants), `desc` (null where no description was made) and
+    `max_phrases` (list of maximum activation phrases, strongest first).
+    `num_neurons` is a count or any other form of NEURONS; `similarity_threshold` is in -1..1,
+    `norm_act_threshold` in 0..1. Everything else has its default; the store is `data/`.
+    Raises UserError for arguments that cannot be, before a model is loaded.
+    """
+    from pipeline.config import Config
+    from pipeline.database import feature_neurons
+    from pipeline.run import run
+
+    config = Config(
+        layer=layer,
+        model=model_name,
+        neurons=str(num_neurons),
+        similarity=similarity_threshold,
+        activation=norm_act_threshold,
+        synonyms=num_synonyms,
+    )
+    run(config)
+    return feature_neurons(config)

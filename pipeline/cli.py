@@ -1,0 +1,132 @@
+"""The command: `python -m pipeline` or `feature-neurons`.
+
+Results go to stdout, progress and errors to stderr. Exit code 2 is the user's mistake, 1 the rest.
+Heavy packages are imported by what needs them, so --help answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import Field
+
+from pipeline import __version__
+from pipeline.config import CHOICES, OPTIONS, Config
+from pipeline.errors import PipelineError, UserError
+
+_KINDS = {"int": int, "float": float, "float | None": float, "str": str}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code; a PipelineError becomes one line on stderr."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        given = {f.name: value for f in OPTIONS if (value := getattr(args, f.name, None)) is not None}
+        config = Config(**given)
+        return args.command(config, args)
+    except PipelineError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return exc.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; what was whole is kept, the same command continues", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away
+        sys.stderr.close()
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline",
+        description="Find the single neurons of a language model that stand for one recognisable thing.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _command(commands, "run", _run, "make what is missing and print the feature neurons", OPTIONS)
+    _command(commands, "plan", _plan, "what is done, what would run and why", OPTIONS)
+    data = tuple(f for f in OPTIONS if f.name == "data")
+    sql = _command(commands, "sql", _sql, "ask the results in SQL; without a question, a prompt", data)
+    sql.add_argument("query", nargs="?", help="a SELECT of DuckDB over the tables of the last run")
+    sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    show = _command(commands, "show", _show, "a neuron's MAPs, coloured by activation", data)
+    show.add_argument("neuron", type=int, metavar="NEURON")
+    _command(commands, "check", _check, "hold the store against its schemas and checksums", data)
+    return parser
+
+
+def _command(commands, name: str, function, doc: str, options: tuple[Field, ...]):
+    parser = commands.add_parser(name, help=doc, description=doc[0].upper() + doc[1:] + ".")
+    parser.set_defaults(command=function)
+    for option in options:
+        default = "" if option.default is None else f" (default: {option.default})"
+        parser.add_argument(
+            f"--{option.name}",
+            type=_KINDS[option.type],
+            choices=CHOICES.get(option.name),
+            metavar=option.name.upper(),
+            help=option.metadata["help"] + default,
+        )
+    return parser
+
+
+def _run(config: Config, args: argparse.Namespace) -> int:
+    from pipeline import database, terminal
+    from pipeline.run import run
+
+    start = time.monotonic()
+    made = run(config)
+    if not made:
+        print("nothing left to do: every table is in the store", file=sys.stderr)
+    with database.connect(config) as con:
+        print(terminal.results(con, config))
+    print(f"{time.monotonic() - start:.1f} s; {database.path_of(config)}", file=sys.stderr)
+    return 0
+
+
+def _plan(config: Config, args: argparse.Namespace) -> int:
+    from pipeline import language_model, plan
+    from pipeline.run import store_of
+
+    language_model.check(config)
+    store = store_of(config)
+    for table, planned in plan.plan(config).items():
+        manifest = store.manifest(table, planned.key)
+        if manifest:
+            state = f"done   {manifest['rows']:>9,} rows, {manifest['created'][:16].replace('T', ' ')}"
+        else:
+            state = f"to do  {plan.reason(planned, store)}"
+        print(f"{planned.stage.number} {table:<15} {state}")
+    return 0
+
+
+def _sql(config: Config, args: argparse.Namespace) -> int:
+    from pipeline import database, terminal
+
+    with database.connect(config) as con:
+        if args.query is None:
+            return terminal.prompt(con)
+        print(terminal.answer(con, args.query, args.format), end="")
+    return 0
+
+
+def _show(config: Config, args: argparse.Namespace) -> int:
+    from pipeline import database, terminal
+
+    with database.connect(config) as con:
+        print(terminal.neuron(con, args.neuron, colour=terminal.colours()))
+    return 0
+
+
+def _check(config: Config, args: argparse.Namespace) -> int:
+    from pipeline.run import store_of
+
+    store = store_of(config)
+    if not store.folder.is_dir():
+        raise UserError(f"no store at {store.folder}; make it with `make data`")
+    faults = list(store.faults())
+    for fault in faults:
+        print(fault)
+    print(f"{len(faults)} faults in {store.folder}", file=sys.stderr)
+    return 1 if faults else 0

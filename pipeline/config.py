@@ -1,0 +1,166 @@
+"""The one configuration of a run: every setting, its default, its help, its limits.
+
+`OPTIONS` are what a person sets: each is an option of the command (`--similarity`) and a variable
+of `make data` (`SIMILARITY`). The other fields are fixed by the method and set in Python only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import UserError
+from pipeline.resources import resource
+
+EMBEDDED = "demo"
+LAST_NEURON = 2**31 - 1
+CHOICES = {
+    "source": ("scan",),
+    "phrases": ("sif", "mean"),
+    "inflections": ("keep", "skip"),
+    "describer": ("lexical",),
+}
+
+
+def _option(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"help": doc, "option": True})
+
+
+def _fixed(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"help": doc, "option": False})
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run's settings, checked on creation; raises UserError with what is allowed."""
+
+    model: str = _option(
+        EMBEDDED,
+        "embedded model (demo), a folder with config.json, model.safetensors and tokenizer.json, "
+        "or a name TransformerLens knows",
+    )
+    layer: int = _option(1, "layer of the neurons, 0-based")
+    neurons: str = _option("all", "which neurons: a count (64), 0-63, 3,7,12 or all")
+    similarity: float = _option(0.5, "a candidate's least mean similarity of its MAPs, -1..1")
+    activation: float = _option(0.25, "a feature neuron's least normalised activation, 0..1")
+    selectivity: float | None = _option(
+        None, "a feature neuron's least selectivity (synonyms less controls); off by default"
+    )
+    synonyms: int = _option(5, "nearest neighbours put into the place of each word")
+    source: str = _option("scan", "where samples come from: scan (the model over TEXT)")
+    text: str = _option(
+        EMBEDDED,
+        "text the scan reads: demo, a file or folder of Parquet, JSON lines or plain text, "
+        "or a data set on the Hub",
+    )
+    fasttext: str = _option(
+        "train",
+        "word vectors: train (on TEXT), or a file in word2vec text or binary or Facebook .bin form",
+    )
+    phrases: str = _option("sif", "a phrase's vector: sif (weighted, common part removed) or mean")
+    inflections: str = _option(
+        "keep", "neighbours that merely contain the word or share its stem: keep or skip"
+    )
+    describer: str = _option("lexical", "who describes: lexical (no language model)")
+    data: str = _option("data", "folder of the store and of neurons.duckdb")
+
+    samples: int = _fixed(20, "texts kept per neuron")
+    context_tokens: int = _fixed(5, "tokens of a MAP on each side of the MAT")
+    max_overlap: float = _fixed(0.8, "share of common words from which two MAPs are one, 0..1")
+    controls: int = _fixed(5, "unrelated words put into the place of the MAT's word")
+    control_cosine: float = _fixed(0.2, "largest cosine of a control to the word it replaces")
+    batch_tokens: int = _fixed(2048, "tokens in one pass of the model, padding included")
+    seed: int = _fixed(0, "seed of everything drawn at random")
+
+    def __post_init__(self) -> None:
+        _between("LAYER", self.layer, 0, None, whole=True)
+        _between("SIMILARITY", self.similarity, -1, 1)
+        _between("ACTIVATION", self.activation, 0, 1)
+        _between("SYNONYMS", self.synonyms, 1, 100, whole=True)
+        if self.selectivity is not None and not math.isfinite(self.selectivity):
+            raise UserError(f"SELECTIVITY is {self.selectivity}; give a finite number or leave it out")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise UserError(f"{name.upper()} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
+        if self.fasttext != "train" and not Path(self.fasttext).is_file():
+            raise UserError(
+                f"FASTTEXT: no file {self.fasttext!r}; give a vectors file, or 'train' for vectors "
+                "trained on the text"
+            )
+        _ = self.neuron_ranges
+
+    @property
+    def neuron_ranges(self) -> tuple[tuple[int, int], ...]:
+        """The neurons asked for as (first, last) pairs, both ends included, sorted."""
+        spec = self.neurons.strip()
+        if spec == "all":
+            return ((0, LAST_NEURON),)
+        if spec.isdecimal():
+            parts = [f"0-{int(spec) - 1}"]
+        else:
+            parts = spec.removesuffix(",").split(",")
+        ranges = []
+        for part in parts:
+            match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+            first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+            if first > last or last > LAST_NEURON:
+                raise UserError(
+                    f"NEURONS is {self.neurons!r}; give a count (64), a range (0-63), "
+                    "a list (3,7,12) or all"
+                )
+            ranges.append((first, last))
+        return tuple(sorted(ranges))
+
+    @property
+    def model_folder(self) -> Path | None:
+        """The folder of the model, or null where `model` is a name for TransformerLens."""
+        if self.model == EMBEDDED:
+            return resource("data/demo")
+        path = Path(self.model).expanduser()
+        looks_like_path = path.is_absolute() or self.model.startswith((".", "~"))
+        return path if path.is_dir() or looks_like_path else None
+
+    @property
+    def model_name(self) -> str:
+        """The model's name as it stands in the tables: a folder's own name, or the given one."""
+        return self.model_folder.resolve().name if self.model_folder else self.model
+
+    @property
+    def text_path(self) -> Path | None:
+        """The file or folder of texts, or null where `text` is a data set on the Hub."""
+        if self.text == EMBEDDED:
+            return resource("data/demo") / "text"
+        path = Path(self.text).expanduser()
+        looks_like_path = path.is_absolute() or self.text.startswith((".", "~"))
+        return path if path.exists() or looks_like_path else None
+
+    def values(self, names: tuple[str, ...]) -> dict[str, Any]:
+        """The named settings as SQL and fingerprints take them, never null.
+
+        `neurons` as its ranges, so that 0-63 and 64 are the same; no `selectivity` as -inf.
+        """
+        found = {name: getattr(self, name) for name in names}
+        if "neurons" in found:
+            found["neurons"] = [list(pair) for pair in self.neuron_ranges]
+        if found.get("selectivity", 0.0) is None:
+            found["selectivity"] = -math.inf
+        return found
+
+
+OPTIONS = tuple(f for f in dataclasses.fields(Config) if f.metadata["option"])
+
+
+def _between(
+    name: str, value: float, low: float, high: float | None, *, whole: bool = False
+) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise UserError(f"{name} is {value!r}; it must be a number")
+    if whole and not isinstance(value, int):
+        raise UserError(f"{name} is {value}; it must be a whole number")
+    if not math.isfinite(value) or value < low or (high is not None and value > high):
+        limits = f"from {low} to {high}" if high is not None else f"{low} or more"
+        raise UserError(f"{name} is {value}; it must be {limits}")

@@ -1,0 +1,44 @@
+"""A description of each selected neuron.
+
+In: `evidence`, `vocabulary`. Out: `descriptions`. What cannot be described is null with the reason in
+`status`, never a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
+
+from pipeline import lexical, tables
+from pipeline.config import Config
+from pipeline.engine import Worker
+from pipeline.vocabulary import vectors as word_vectors
+
+
+def shards(inputs: Mapping[str, pa.Table]) -> Iterator[pa.Table]:
+    """One table per neuron."""
+    evidence = inputs["evidence"]
+    for row in range(len(evidence)):
+        yield evidence.slice(row, 1)
+
+
+def worker(config: Config, inputs: Mapping[str, pa.Table]) -> Worker:
+    """The function from evidence to descriptions; `config.describer` says whose."""
+    vectors = word_vectors(inputs["vocabulary"])
+
+    def describe(shard: pa.Table) -> pa.Table:
+        rows = [
+            dict(
+                {key: row[key] for key in ("model", "layer", "neuron")},
+                describer=config.describer,
+                description=lexical.describe(
+                    row["mat_words"], row["max_phrases"] + row["raised_phrases"], vectors
+                ),
+                status="ok",
+            )
+            for row in shard.to_pylist()
+        ]
+        return pa.Table.from_pylist(rows, schema=tables.TABLES["descriptions"].schema)
+
+    return describe

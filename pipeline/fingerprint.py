@@ -1,0 +1,58 @@
+"""Fingerprints: short names for content, so that what is the same is not computed again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.errors import UserError
+
+_LARGE = 64 * 2**20
+
+
+def of_value(value: Any) -> str:
+    """Of anything JSON can hold; equal values have equal fingerprints."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def of_file(path: Path) -> str:
+    """Of a file's bytes; of a file above 64 MB, size and time of change stand for them."""
+    try:
+        stat = path.stat()
+        if stat.st_size > _LARGE:
+            return of_value([stat.st_size, stat.st_mtime_ns])
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as exc:
+        raise UserError(f"cannot read {path}: {exc.strerror}") from exc
+
+
+def of_folder(path: Path) -> dict[str, str]:
+    """Of each file in a folder, by its name there; of a single file, by its own name."""
+    if path.is_file():
+        return {path.name: of_file(path)}
+    files = sorted(f for f in path.rglob("*") if f.is_file())
+    return {str(f.relative_to(path)): of_file(f) for f in files}
+
+
+def of_table(data: pa.Table) -> str:
+    """Of a table's rows and schema, however they are chunked."""
+    digest = hashlib.sha256()
+
+    class Sink:
+        closed = False
+
+        def write(self, chunk: bytes) -> int:
+            digest.update(chunk)
+            return len(chunk)
+
+        def flush(self) -> None: ...
+
+        def close(self) -> None: ...
+
+    with pa.ipc.new_stream(pa.PythonFile(Sink(), mode="w"), data.schema) as writer:
+        writer.write_table(data.combine_chunks())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,248 @@
+"""Language models through TransformerLens; the only module that imports it.
+
+Method: Neuroscope's activation of a SoLU neuron is x * softmax(x) before the inner LayerNorm, that
+of any other model the value after the activation function (DESIGN of the project, rule 2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config import Config
+from pipeline.errors import PipelineError, UserError
+
+if TYPE_CHECKING:
+    import torch
+
+FILES = ("config.json", "model.safetensors", "tokenizer.json")
+_NATIVE = "TransformerLensNative"
+_LEGACY = ("NeelNanda/", "ArthurConmy/", "Baidicoot/")
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A loaded model: its shape, its tokens, and the activations of its neurons."""
+
+    name: str
+    bridge: Any
+    tokenizer: Any
+
+    @property
+    def n_layers(self) -> int:
+        """Number of layers."""
+        return self.bridge.cfg.n_layers
+
+    @property
+    def n_neurons(self) -> int:
+        """MLP neurons per layer."""
+        return self.bridge.cfg.d_mlp
+
+    @property
+    def n_ctx(self) -> int:
+        """Longest text in tokens, BOS included."""
+        return self.bridge.cfg.n_ctx
+
+    @property
+    def bos_id(self) -> int:
+        """The token that opens every text: BOS, or where there is none, the end of a text."""
+        bos = self.tokenizer.bos_token_id
+        return self.tokenizer.eos_token_id if bos is None else bos
+
+    def hook(self, layer: int) -> str:
+        """The hook point whose value is a neuron's activation."""
+        kind = "ln.hook_in" if self.bridge.cfg.act_fn == "solu_ln" else "hook_post"
+        return f"blocks.{layer}.mlp.{kind}"
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, nothing added."""
+        return self.tokenizer.encode(text, add_special_tokens=False)
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        """The ids of each text, nothing added."""
+        return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+
+    @cached_property
+    def token_texts(self) -> list[str]:
+        """Each token of the vocabulary as text, by id; half a character is U+FFFD."""
+        ids = range(len(self.tokenizer))
+        pieces = self.tokenizer.convert_ids_to_tokens(list(ids))
+        texts = self.tokenizer.batch_decode(
+            [[i] for i in ids], clean_up_tokenization_spaces=False, skip_special_tokens=False
+        )
+        blank = "\u2581"  # SentencePiece's mark of a leading blank, which decoding alone drops
+        return [
+            " " + text if piece.startswith(blank) and not text.startswith(" ") else text
+            for piece, text in zip(pieces, texts, strict=True)
+        ]
+
+    def activations(self, ids: torch.Tensor, layer: int) -> torch.Tensor:
+        """Activation of every neuron of `layer` at every token.
+
+        ids (texts, tokens), padded on the right if at all: a token sees only those before it.
+        Returns (texts, tokens, n_neurons), float32, raw units.
+        """
+        import torch
+
+        found = []
+
+        def keep(value: torch.Tensor, hook: Any) -> None:
+            found.append(value)
+            raise _MeasuredError  # nothing after the hook matters; stop_at_layer still runs the last head
+
+        with torch.no_grad(), contextlib.suppress(_MeasuredError):
+            self.bridge.run_with_hooks(ids, fwd_hooks=[(self.hook(layer), keep)], return_type=None)
+        return found[0].float()
+
+
+class _MeasuredError(Exception):
+    """Ends a pass of the model once the neurons of its layer are known."""
+
+
+def check(config: Config) -> None:
+    """Refuse, before anything is loaded, a model folder, layer or neuron that cannot be.
+
+    A model known by name only is checked when it is loaded.
+    """
+    folder = config.model_folder
+    if folder is None:
+        return
+    if not folder.is_dir():
+        raise UserError(f"MODEL: no such folder: {folder}")
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise UserError(
+            f"MODEL: {folder} lacks {', '.join(missing)}; a model folder holds {', '.join(FILES)}"
+        )
+    try:
+        shape = json.loads((folder / "config.json").read_text())
+    except ValueError as exc:
+        raise UserError(f"MODEL: {folder / 'config.json'} is not JSON: {exc}") from exc
+    n_layers = shape.get("n_layers") or shape.get("n_layer") or shape.get("num_hidden_layers")
+    n_neurons = shape.get("d_mlp") or shape.get("n_inner") or shape.get("intermediate_size")
+    check_range(config, n_layers, n_neurons)
+
+
+def check_range(config: Config, n_layers: int | None, n_neurons: int | None) -> None:
+    """Refuse a layer or neuron outside the model; a null size is not checked."""
+    if n_layers is not None and config.layer >= n_layers:
+        raise UserError(f"LAYER is {config.layer}; {config.model_name} has the layers 0 to {n_layers - 1}")
+    last = config.neuron_ranges[-1][1]
+    if n_neurons is not None and config.neurons != "all" and last >= n_neurons:
+        raise UserError(
+            f"NEURONS is {config.neurons}; layer {config.layer} of {config.model_name} has "
+            f"{n_neurons} neurons, 0 to {n_neurons - 1}"
+        )
+
+
+def load(config: Config) -> LanguageModel:
+    """Load the configured model once per process, on the CPU, in float32.
+
+    Raises UserError for a name nobody knows, or a layer or neuron outside the model.
+    """
+    check(config)
+    folder = config.model_folder
+    model = _from_folder(folder.resolve()) if folder else _from_name(config.model)
+    check_range(config, model.n_layers, model.n_neurons)
+    return model
+
+
+@lru_cache(maxsize=1)
+def _from_folder(folder: Path) -> LanguageModel:
+    _quiet()
+    from transformers import PreTrainedTokenizerFast
+
+    try:
+        settings = json.loads((folder / "config.json").read_text())
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
+        if settings.get("architecture") == _NATIVE:
+            tokenizer.bos_token = tokenizer.convert_ids_to_tokens(0)
+            bridge = _native(settings, folder / "model.safetensors")
+        else:
+            bridge, tokenizer = _hugging_face(str(folder), local=True)
+    except (ValueError, KeyError, TypeError, RuntimeError, OSError) as exc:
+        raise PipelineError(f"MODEL: cannot load {folder}: {_one_line(exc)}") from exc
+    return LanguageModel(folder.name, bridge, tokenizer)
+
+
+def _native(settings: dict[str, Any], weights: Path) -> Any:
+    """A bridge of TransformerLens' own form, its weights from a safetensors file."""
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+    from transformer_lens.config import TransformerBridgeConfig
+    from transformer_lens.model_bridge import TransformerBridge
+
+    cfg = TransformerBridgeConfig.from_dict({**settings, "init_weights": False})
+    bridge = TransformerBridge.boot_native(cfg, model_name=weights.parent.name)
+    own = {
+        name.replace("._original_component", ""): parameter
+        for name, parameter in bridge.original_model.named_parameters()
+    }
+    try:
+        saved = load_file(weights)
+    except SafetensorError as exc:
+        raise ValueError(f"{weights.name} is damaged: {exc}") from exc
+    if saved.keys() != own.keys():
+        odd = sorted(saved.keys() ^ own.keys())
+        raise ValueError(f"weights and config.json disagree about {', '.join(odd[:3])}")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(saved[name])
+    return bridge
+
+
+@lru_cache(maxsize=1)
+def _from_name(name: str) -> LanguageModel:
+    _quiet()
+    from transformer_lens.supported_models import MODEL_ALIASES, get_official_model_name
+
+    try:
+        official = get_official_model_name(name)
+    except ValueError:
+        if "/" not in name:
+            known = [alias for aliases in MODEL_ALIASES.values() for alias in aliases]
+            near = difflib.get_close_matches(name, known, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else "for a folder, give its path"
+            raise UserError(f"MODEL: TransformerLens knows no model {name!r}; {hint}") from None
+        official = name
+    try:
+        if official.startswith(_LEGACY):
+            from transformer_lens.model_bridge import TransformerBridge
+
+            bridge = TransformerBridge.boot_tl_legacy(official)
+            tokenizer = bridge.tokenizer
+        else:
+            bridge, tokenizer = _hugging_face(official, local=False)
+    except (ValueError, RuntimeError, OSError) as exc:
+        raise PipelineError(
+            f"MODEL: cannot fetch {official} from the Hub: {_one_line(exc)}; "
+            "check the name and the connection, or give a folder with the model"
+        ) from exc
+    return LanguageModel(name, bridge, tokenizer)
+
+
+def _hugging_face(name: str, *, local: bool) -> tuple[Any, Any]:
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local)
+    bridge = TransformerBridge.boot_transformers(name, tokenizer=tokenizer)
+    return bridge, bridge.tokenizer
+
+
+def _quiet() -> None:
+    """Keep the libraries' own progress bars and advice off the screen."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def _one_line(exc: BaseException) -> str:
+    return " ".join(str(exc).split())[:240]

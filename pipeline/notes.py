@@ -1,0 +1,79 @@
+"""What a run says about a table it made: what was left out and why, and what is suspicious."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import select
+from pipeline.config import Config
+
+_MEDIAN = 0.02  # pages were computed in bfloat16: medians of baselines differ by about 0.5 %
+_SINGLE = 0.05  # and single values by up to 3 %
+
+_BASELINES = """
+select neuron, rank, activation, max_activation,
+    abs(activation - max_activation) / greatest(abs(max_activation), 1e-9) as off
+from activations
+join samples using (model, layer, neuron, rank)
+where variant = 0 and activation is not null
+order by off desc, neuron, rank
+"""
+
+
+def note(table: str, data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
+    """What was left out of a table and why, in a few words; empty where there is nothing to say."""
+    if table == "maps":
+        return f"{_true(data['duplicate'])} near duplicates count once"
+    if table == "words":
+        return f"{len(data) - _true(data['replaceable'])} cannot be replaced (digits, odd tokens)"
+    if table == "vectors":
+        words, known = (pc.sum(data[c]).as_py() or 0 for c in ("n_words", "n_known"))
+        return f"{words - known} of {words} words unknown, {data['vector'].null_count} MAPs without vector"
+    if table == "similarity":
+        return "; ".join(f"{n} have {why}" for why, n in _counted(data["reason"]) if why)
+    if table in ("candidates", "selected"):
+        before = len(tables["similarity" if table == "candidates" else "normalised"])
+        return f"{before - len(data)} of {before} below"
+    if table in ("activations", "descriptions"):
+        return "; ".join(f"{n} {why}" for why, n in _counted(data["status"]) if why != "ok")
+    return ""
+
+
+def warnings(table: str, data: pa.Table, tables: Mapping[str, pa.Table], config: Config) -> list[str]:
+    """What must not be overlooked: baselines measured here that differ from the source's.
+
+    It is how a wrong model, a wrong hook or misread pages are noticed.
+    """
+    if table != "activations" or not len(data):
+        return []
+    with select.connect() as con:
+        con.register("activations", data)
+        con.register(
+            "samples",
+            tables["samples"].select(["model", "layer", "neuron", "rank", "max_activation"]),
+        )
+        rows = con.sql(_BASELINES).fetchall()
+    if not rows:
+        return []
+    median = rows[len(rows) // 2][-1]
+    far = [row for row in rows if row[-1] > _SINGLE]
+    if median <= _MEDIAN and len(far) <= len(rows) / 100:
+        return []
+    worst = "; ".join(f"neuron {n} text {r}: {got:.3g} for {want:.3g}" for n, r, got, want, _ in far[:3])
+    return [
+        f"activations measured here differ from the source's by {median:.1%} in the median, and in "
+        f"{len(far)} of {len(rows)} texts by more than {_SINGLE:.0%} (model {config.model_name}, layer "
+        f"{config.layer}; worst: {worst}): is it the right model, layer and hook?"
+    ]
+
+
+def _true(column: pa.ChunkedArray) -> int:
+    return pc.sum(column).as_py() or 0
+
+
+def _counted(column: pa.ChunkedArray) -> list[tuple[str | None, int]]:
+    return Counter(column.to_pylist()).most_common()

@@ -1,0 +1,179 @@
+"""The plan: which stages there are, in which order, and what each one's result depends on.
+
+The only place that knows the order. A table's key is the fingerprint of its stage's own code, its own
+settings and the keys of the tables it reads, so a changed threshold makes anew what depends on it and
+nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import fingerprint, select, tables, texts
+from pipeline.config import Config
+from pipeline.store import Store
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How one table is made.
+
+    `settings` are fields of Config; `code` the modules whose source decides the rows; `sql` the file
+    in sql/ where the stage is a SELECT. `dear` stages keep their shards, so that nothing is measured
+    or paid twice.
+    """
+
+    number: str
+    table: str
+    reads: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    code: tuple[str, ...] = ()
+    sql: str | None = None
+    dear: bool = False
+
+
+def _sql(file: str) -> Stage:
+    found = select.query(file)
+    return Stage(file[:3], found.writes, found.reads, found.params, sql=file)
+
+
+STAGES = (
+    Stage(
+        "010",
+        "samples",
+        settings=("source", "model", "layer", "text", "samples", "batch_tokens"),
+        code=("scan", "batches", "language_model", "texts"),
+    ),
+    _sql("020_maps.sql"),
+    Stage("030", "words", ("maps",), code=("words", "word")),
+    Stage("035", "vocabulary", settings=("fasttext", "seed"), code=("vocabulary", "fasttext", "word")),
+    Stage(
+        "040",
+        "vectors",
+        ("maps", "words", "vocabulary"),
+        settings=("phrases", "seed"),
+        code=("vectors",),
+    ),
+    _sql("050_similarity.sql"),
+    _sql("060_candidates.sql"),
+    Stage(
+        "070",
+        "synonyms",
+        ("candidates", "maps", "words", "vocabulary"),
+        settings=("synonyms", "inflections", "controls", "control_cosine", "seed"),
+        code=("synonyms", "fasttext", "word"),
+    ),
+    _sql("080_variants.sql"),
+    Stage(
+        "090",
+        "activations",
+        ("variants", "samples"),
+        settings=("model", "layer", "batch_tokens"),
+        code=("activations", "batches", "language_model"),
+        dear=True,
+    ),
+    _sql("100_averages.sql"),
+    _sql("110_normalised.sql"),
+    _sql("120_selected.sql"),
+    _sql("125_evidence.sql"),
+    Stage(
+        "130",
+        "descriptions",
+        ("evidence", "vocabulary"),
+        settings=("describer",),
+        code=("descriptions", "lexical", "word"),
+        dear=True,
+    ),
+    _sql("140_feature_neurons.sql"),
+)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A stage with the key of its table under one config, and what the key is made of."""
+
+    stage: Stage
+    key: str
+    made_of: Mapping[str, Any]
+
+    @property
+    def own(self) -> str:
+        """Fingerprint of code and settings alone: what a shard's key is made of beside its rows."""
+        return fingerprint.of_value({k: v for k, v in self.made_of.items() if k != "inputs"})
+
+
+def plan(config: Config) -> dict[str, Planned]:
+    """The planned stages by table, in order. Reads only the files that the config names."""
+    contents = {"model": _model(config), "text": _text(config)}
+    contents["fasttext"] = _fasttext(config, contents["text"])
+    planned: dict[str, Planned] = {}
+    for stage in STAGES:
+        settings = config.values(stage.settings)
+        made_of = {
+            "settings": {name: contents.get(name, value) for name, value in settings.items()},
+            "code": _code(stage),
+            "inputs": {table: planned[table].key for table in stage.reads},
+        }
+        made_of["settings"] = {k: _plain(v) for k, v in made_of["settings"].items()}
+        planned[stage.table] = Planned(stage, fingerprint.of_value(made_of), made_of)
+    return planned
+
+
+def reason(planned: Planned, store: Store) -> str:
+    """Why a table has to be made: what differs from its newest version in the store."""
+    versions = store.versions(planned.stage.table)
+    if not versions:
+        return "never made"
+    before, now = versions[0]["made_of"], planned.made_of
+    changed = [
+        f"{name} {_short(before['settings'].get(name))} -> {_short(value)}"
+        for name, value in now["settings"].items()
+        if before["settings"].get(name) != value
+    ]
+    changed += ["its code has changed"] if before["code"] != now["code"] else []
+    changed += [f"{t} changed" for t, key in now["inputs"].items() if before["inputs"].get(t) != key]
+    return "; ".join(changed)
+
+
+def _code(stage: Stage) -> dict[str, str]:
+    folder = Path(__file__).parent
+    schema = fingerprint.of_value(str(tables.TABLES[stage.table].schema))
+    if stage.sql:
+        return {stage.sql: fingerprint.of_file(select.query(stage.sql).path), "schema": schema}
+    sources = {name: fingerprint.of_file(folder / f"{name}.py") for name in stage.code}
+    return {**sources, "schema": schema}
+
+
+def _model(config: Config) -> dict[str, Any]:
+    folder = config.model_folder
+    files = {n: fingerprint.of_file(folder / n) for n in _model_files(folder)} if folder else {}
+    return {"name": config.model_name, **files}
+
+
+def _model_files(folder: Path) -> list[str]:
+    return sorted(f.name for f in folder.iterdir() if f.suffix in (".json", ".safetensors"))
+
+
+def _text(config: Config) -> dict[str, Any]:
+    path = config.text_path
+    if path is None:
+        return {"name": config.text}
+    return {f.name: fingerprint.of_file(f) for f in texts.files(path)}
+
+
+def _fasttext(config: Config, text: dict[str, Any]) -> dict[str, Any]:
+    if config.fasttext == "train":
+        return {"trained on": text}
+    return {"file": fingerprint.of_file(Path(config.fasttext))}
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if value == float("-inf") else value
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) < 40 else text[:37] + "..."

@@ -1,0 +1,30 @@
+"""Progress of long work on stderr: a bar with rate and time left, plain lines without a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+_BAR_AFTER_S = 1.0
+_LINE_EVERY_S = 10.0
+
+
+def progress(items: Iterable[Item], what: str, *, unit: str, total: int | None = None) -> Iterator[Item]:
+    """Pass `items` on, showing how far it is; nothing is shown of what is quickly done."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        yield from tqdm(items, desc=what, unit=f" {unit}", total=total, delay=_BAR_AFTER_S, leave=False)
+        return
+    start = told = time.monotonic()
+    for number, item in enumerate(items):
+        now = time.monotonic()
+        if now - told > _LINE_EVERY_S:
+            told = now
+            rate = number / (now - start)
+            rest = f" of {total:,}, {(total - number) / rate:.0f} s left" if total else ""
+            print(f"{what}: {number:,}{rest}, {rate:.0f} {unit}s/s", file=sys.stderr, flush=True)
+        yield item

@@ -1,0 +1,152 @@
+"""Run the plan: make what is missing in the store, in order, then the database of results."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline import database, fingerprint, language_model, notes, select, texts
+from pipeline.config import Config
+from pipeline.engine import Engine, InProcess
+from pipeline.plan import Planned, plan
+from pipeline.progress import progress
+from pipeline.store import Store
+
+_PACKAGES = ("torch", "transformer-lens", "gensim", "duckdb", "pyarrow", "datasets", "tokenizers")
+
+
+def store_of(config: Config) -> Store:
+    """The store of a run."""
+    return Store(Path(config.data) / "store")
+
+
+def run(config: Config, engine: Engine | None = None) -> bool:
+    """Make every table of the plan that is not in the store; whether anything had to be made.
+
+    One summary line per stage goes to stderr. Raises PipelineError; whatever was whole stays whole.
+    """
+    language_model.check(config)
+    planned = plan(config)
+    store = store_of(config)
+    tables = _Tables(store, planned)
+    missing = [p for table, p in planned.items() if not tables.manifest(table)]
+    if missing or not database.is_current(config, planned):
+        store.prepare()
+    for each in missing:
+        if each.stage.table == "maps":
+            language_model.check_range(config, None, _n_neurons(tables["samples"]))
+        _make(each, config, tables, engine or InProcess())
+    for table in planned:
+        for warning in tables.manifest(table)["warnings"]:
+            _tell(f"WARNING: {warning}")
+    if missing or not database.is_current(config, planned):
+        database.build(config, planned, store)
+        return True
+    return False
+
+
+class _Tables(Mapping[str, pa.Table]):
+    """The tables of one plan, read from the store when they are asked for."""
+
+    def __init__(self, store: Store, planned: dict[str, Planned]) -> None:
+        self.store, self.planned = store, planned
+        self._read: dict[str, pa.Table] = {}
+
+    def manifest(self, table: str) -> dict | None:
+        return self.store.manifest(table, self.planned[table].key)
+
+    def __getitem__(self, table: str) -> pa.Table:
+        if table not in self._read:
+            self._read[table] = self.store.read(table, self.planned[table].key)
+        return self._read[table]
+
+    def __iter__(self):
+        return iter(self.planned)
+
+    def __len__(self) -> int:
+        return len(self.planned)
+
+
+def _make(planned: Planned, config: Config, tables: _Tables, engine: Engine) -> None:
+    """Make one table, store it with its manifest, and say so in a line."""
+    stage = planned.stage
+    start = time.monotonic()
+    if stage.sql:
+        data = select.run(select.query(stage.sql), tables, config.values(stage.settings))
+    elif stage.table == "samples":
+        data = _samples(config)
+    elif stage.table == "vocabulary":
+        data = _vocabulary(config)
+    else:
+        data = _mapped(planned, config, tables, engine)
+    seconds = time.monotonic() - start
+    facts = {
+        "table": stage.table,
+        "key": planned.key,
+        "made_of": planned.made_of,
+        "created": datetime.now(UTC).isoformat(),
+        "seconds": round(seconds, 3),
+        "warnings": notes.warnings(stage.table, data, tables, config),
+        "packages": {name: version(name) for name in _PACKAGES},
+        "python": platform.python_version(),
+    }
+    tables.store.write(stage.table, planned.key, data, facts)
+    note = notes.note(stage.table, data, tables)
+    _tell(f"{stage.number} {stage.table:<15} {len(data):>9,} rows  {seconds:6.1f} s  {note}".rstrip())
+
+
+def _samples(config: Config) -> pa.Table:
+    from pipeline import scan
+
+    model = language_model.load(config)
+    return scan.scan(config, model, texts.stream(config.text, config.text_path))
+
+
+def _vocabulary(config: Config) -> pa.Table:
+    from pipeline import vocabulary
+
+    return vocabulary.vocabulary(config, texts.stream(config.text, config.text_path))
+
+
+def _mapped(planned: Planned, config: Config, tables: _Tables, engine: Engine) -> pa.Table:
+    """Map a stage's function over its shards; of a dear stage, only over those not kept."""
+    stage, store = planned.stage, tables.store
+    module = importlib.import_module(f"pipeline.{stage.table}")
+    shards = list(module.shards(tables))
+    make = partial(module.worker, config, tables)
+    if not stage.dear:
+        return _joined(stage.table, engine.map(make, shards))
+    keys = [fingerprint.of_value([planned.own, fingerprint.of_table(shard)]) for shard in shards]
+    kept = {key: store.read_shard(stage.table, key) for key in keys}
+    todo = {key: s for key, s in zip(keys, shards, strict=True) if kept[key] is None}
+    computed = engine.map(make, todo.values())
+    shown = progress(computed, stage.table, unit="neuron", total=len(todo))
+    for key, data in zip(todo, shown, strict=True):
+        store.write_shard(stage.table, key, data)
+        kept[key] = data
+    return _joined(stage.table, (kept[key] for key in keys))
+
+
+def _joined(table: str, parts) -> pa.Table:
+    from pipeline.tables import empty
+
+    return pa.concat_tables([empty(table), *parts]).combine_chunks()
+
+
+def _n_neurons(samples: pa.Table) -> int:
+    import pyarrow.compute as pc
+
+    return (pc.max(samples["neuron"]).as_py() or 0) + 1
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

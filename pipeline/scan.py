@@ -1,0 +1,132 @@
+"""Source `scan`: the texts that activate each neuron of a layer most, by one pass of the model.
+
+Out: `samples`. Texts are cut into windows of at most n_ctx tokens, BOS first in each. The BOS itself
+is no text and never the MAT: it is the same in every window. Ties go to the earlier window, so the
+result equals a search through everything; memory holds the winners and one batch, however long the
+text is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline import batches, tables
+from pipeline.config import Config
+from pipeline.language_model import LanguageModel
+from pipeline.progress import progress
+
+if TYPE_CHECKING:
+    import torch
+
+GROUPED = 2048  # windows looked at together, to batch those of like length
+
+
+def scan(config: Config, model: LanguageModel, texts: Iterable[str]) -> pa.Table:
+    """The `config.samples` windows with the highest activation of each neuron, as `samples`.
+
+    `text_id` is the number of the window in the order of the texts. A neuron has fewer rows only
+    where there are fewer windows. Ordered by (neuron, rank).
+    """
+    winners = _Winners(model.n_neurons, config.samples, model.n_ctx)
+    numbered = enumerate(_windows(model, texts))
+    while group := list(islice(numbered, GROUPED)):
+        lengths = [len(window) for _, window in group]
+        for places in batches.by_length(lengths, config.batch_tokens):
+            numbers, windows = zip(*(group[place] for place in places), strict=True)
+            winners.offer(numbers, windows, model.activations(batches.padded(windows), config.layer))
+    return winners.table(config, model)
+
+
+def _windows(model: LanguageModel, texts: Iterable[str]) -> Iterator[list[int]]:
+    """Each text's ids, cut into windows of n_ctx tokens with the BOS first."""
+    room = model.n_ctx - 1
+    texts = iter(progress(texts, "scan", unit="text"))
+    while group := list(islice(texts, 256)):
+        for ids in model.encode_batch(group):
+            for start in range(0, len(ids), room):
+                yield [model.bos_id, *ids[start : start + room]]
+
+
+class _Winners:
+    """The best windows of each neuron so far, with their ids and activations."""
+
+    def __init__(self, n_neurons: int, samples: int, n_ctx: int) -> None:
+        import torch
+
+        self.peaks = torch.full((samples, n_neurons), -torch.inf)
+        self.numbers = torch.full((samples, n_neurons), -1)
+        self.values = np.zeros((n_neurons, samples, n_ctx), np.float32)
+        self.ids: dict[int, list[int]] = {}
+
+    def offer(self, numbers: Sequence[int], windows: Sequence[list[int]], activations: torch.Tensor) -> None:
+        """Take in what a batch holds; activations (windows, tokens, neurons)."""
+        import torch
+
+        lengths = torch.tensor([len(window) for window in windows])
+        for row, length in enumerate(lengths):
+            activations[row, length:] = -torch.inf
+        peaks = activations[:, 1:].amax(1)  # (windows, neurons), the BOS left out
+        samples = len(self.peaks)
+        fresh = torch.tensor(numbers)[:, None].expand_as(peaks)
+        all_peaks = torch.cat([self.peaks, peaks])
+        all_numbers = torch.cat([self.numbers, fresh])
+        # highest peak first, then the lowest number: sort by the second key, then stably by the first
+        by_number = all_numbers.argsort(dim=0, stable=True)
+        by_peak = all_peaks.gather(0, by_number).argsort(dim=0, descending=True, stable=True)
+        order = by_number.gather(0, by_peak)[:samples]
+        self.peaks = all_peaks.gather(0, order)
+        self.numbers = all_numbers.gather(0, order)
+        self._keep(order.numpy(), windows, activations.numpy())
+
+    def _keep(self, order: np.ndarray, windows: Sequence[list[int]], activations: np.ndarray) -> None:
+        """Move the values of those that stay, fetch those of the new; order (samples, neurons)."""
+        samples = len(order)
+        for neuron in np.nonzero((order != np.arange(samples)[:, None]).any(0))[0]:
+            places = order[:, neuron]
+            kept = places < samples
+            held = self.values[neuron]
+            held[kept] = held[places[kept]]
+            for slot in np.nonzero(~kept)[0]:
+                row = places[slot] - samples
+                held[slot, : len(windows[row])] = activations[row, : len(windows[row]), neuron]
+        fresh = {int(n) for n in order[order >= samples] - samples}
+        by_number = self.numbers.numpy()
+        for row in fresh:
+            slots = np.nonzero(order == row + samples)
+            self.ids[int(by_number[slots][0])] = windows[row]
+        if len(self.ids) > 2 * by_number.size:
+            self.ids = {n: self.ids[n] for n in np.unique(by_number).tolist() if n >= 0}
+
+    def table(self, config: Config, model: LanguageModel) -> pa.Table:
+        """The winners as rows of `samples`."""
+        rows = []
+        names = model.token_texts
+        for neuron in range(self.values.shape[0]):
+            for rank, number in enumerate(self.numbers[:, neuron].tolist()):
+                if number < 0:
+                    break
+                ids = self.ids[number]
+                values = self.values[neuron, rank, : len(ids)].tolist()
+                mat = 1 + int(np.argmax(self.values[neuron, rank, 1 : len(ids)]))
+                rows.append(
+                    dict(
+                        model=config.model_name,
+                        layer=config.layer,
+                        neuron=neuron,
+                        rank=rank,
+                        text_id=number,
+                        tokens=[names[i] for i in ids],
+                        token_ids=ids,
+                        activations=values,
+                        text_start=1,
+                        mat_index=mat,
+                        max_activation=values[mat],
+                        source="scan",
+                    )
+                )
+        return pa.Table.from_pylist(rows, schema=tables.TABLES["samples"].schema)

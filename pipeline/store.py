@@ -1,0 +1,189 @@
+"""The store: Parquet tables on disk, whole or not there at all.
+
+`<folder>/<table>/<key>/part-00000.parquet` with `manifest.json` beside it. A table is written under
+a temporary name and renamed when whole, so a run that dies leaves nothing half-done and two runs on
+one store cannot harm each other. `<folder>/<table>/shards/` keeps finished parts of dear tables.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import tables
+from pipeline.errors import StoreError, TableError
+
+_STALE_S = 24 * 3600
+_PART = "part-00000.parquet"
+
+
+@dataclass(frozen=True)
+class Store:
+    """Tables by name and key under one folder."""
+
+    folder: Path
+
+    def path(self, table: str, key: str) -> Path:
+        """The folder of one version of a table."""
+        return self.folder / table / key
+
+    def manifest(self, table: str, key: str) -> dict[str, Any] | None:
+        """What a whole table's manifest says; null where there is no such table.
+
+        Raises StoreError where the manifest or a file's size is not what was written.
+        """
+        path = self.path(table, key)
+        try:
+            manifest = json.loads((path / "manifest.json").read_text())
+            for name, file in manifest["files"].items():
+                if (path / name).stat().st_size != file["bytes"]:
+                    raise StoreError(_damaged(path / name, "its size has changed"))
+        except FileNotFoundError as exc:
+            if path.exists():
+                raise StoreError(_damaged(path, f"{exc.filename} is missing")) from exc
+            return None
+        except (OSError, ValueError, KeyError) as exc:
+            raise StoreError(_damaged(path, exc)) from exc
+        return manifest
+
+    def read(self, table: str, key: str) -> pa.Table:
+        """A whole table's rows; raises StoreError where the file is damaged."""
+        path = self.path(table, key) / _PART
+        try:
+            return _read(path, table)
+        except (pa.ArrowException, OSError) as exc:
+            raise StoreError(_damaged(path, exc)) from exc
+
+    def write(self, table: str, key: str, data: pa.Table, manifest: dict[str, Any]) -> None:
+        """Check `data` against its schema, write it, and show it only when whole."""
+        tables.check(table, data)
+        with _told(self.folder):
+            (self.folder / table).mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.folder / table))
+            try:
+                _write(data, temporary / _PART)
+                files = {_PART: _facts(temporary / _PART)}
+                text = json.dumps({**manifest, "rows": len(data), "files": files}, indent=2)
+                (temporary / "manifest.json").write_text(text + "\n")
+                temporary.chmod(0o755)
+                temporary.rename(self.path(table, key))
+            except OSError:
+                if not self.path(table, key).exists():  # else another run was faster
+                    raise
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+    def read_shard(self, table: str, key: str) -> pa.Table | None:
+        """A kept part of a table; null where there is none, or none that can be read."""
+        try:
+            return _read(self.folder / table / "shards" / f"{key}.parquet", table)
+        except (pa.ArrowException, OSError):
+            return None
+
+    def write_shard(self, table: str, key: str, data: pa.Table) -> None:
+        """Keep a finished part of a table under the fingerprint of what it was made from."""
+        tables.check(table, data)
+        path = self.folder / table / "shards" / f"{key}.parquet"
+        with _told(self.folder):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".writing-{os.getpid()}-{key}")
+            try:
+                _write(data, temporary)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def prepare(self) -> None:
+        """Make sure the folder can be written, and clear what runs that died left a day ago."""
+        with _told(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=self.folder).close()
+            for left in self.folder.glob("**/.writing-*"):
+                if left.stat().st_mtime < time.time() - _STALE_S:
+                    shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+    def versions(self, table: str) -> list[dict[str, Any]]:
+        """The manifests of every version of a table, newest first."""
+        found = [
+            manifest
+            for path in (self.folder / table).glob("*/manifest.json")
+            if (manifest := self.manifest(table, path.parent.name))
+        ]
+        return sorted(found, key=lambda manifest: manifest["created"], reverse=True)
+
+    def faults(self) -> Iterator[str]:
+        """Check every table of the store against its checksums and schema; one line per fault."""
+        for path in sorted(self.folder.glob("*/*")):
+            table, key = path.parent.name, path.name
+            if key.startswith(".writing-"):
+                continue
+            if table not in tables.TABLES:
+                yield f"{path}: no such table; delete it"
+            elif key == "shards":
+                for shard in sorted(path.glob("*.parquet")):
+                    yield from _fault(shard, table, None)
+            else:
+                try:
+                    manifest = self.manifest(table, key)
+                except StoreError as exc:
+                    yield str(exc)
+                    continue
+                for name, facts in manifest["files"].items():
+                    yield from _fault(path / name, table, facts)
+
+
+def _fault(path: Path, table: str, facts: dict[str, Any] | None) -> Iterator[str]:
+    try:
+        if facts and _facts(path) != facts:
+            yield _damaged(path, "its checksum has changed")
+        else:
+            tables.check(table, _read(path, table))
+    except (pa.ArrowException, OSError, TableError) as exc:
+        yield _damaged(path, exc)
+
+
+def _read(path: Path, table: str) -> pa.Table:
+    schema = tables.TABLES[table].schema
+    found = pq.ParquetFile(path, page_checksum_verification=True).read()
+    return found.cast(schema) if found.schema.names == schema.names else found
+
+
+def _write(data: pa.Table, path: Path) -> None:
+    pq.write_table(data, path, compression="zstd", write_page_checksum=True)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _damaged(path: Path, why: object) -> str:
+    folder = path if path.is_dir() or not path.suffix else path.parent
+    if folder.name == "shards":
+        folder = path
+    reason = " ".join(str(why).split())
+    return f"{path} is damaged ({reason}); delete {folder} and run again: only that is made anew"
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into one line with the way out."""
+    try:
+        yield
+    except OSError as exc:
+        raise StoreError(
+            f"cannot write to {folder}: {exc.strerror or exc}; "
+            "free some space, make it writable, or choose another folder with DATA (--data)"
+        ) from exc

@@ -1,0 +1,163 @@
+"""What people see in a terminal: the results, a neuron's MAPs, the answer to a question in SQL."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import duckdb
+
+from pipeline.config import Config
+from pipeline.errors import UserError
+
+_SHOWN = 30
+_PHRASES = 3
+_CONTROL = {code: None for code in (*range(32), *range(127, 160))}
+
+
+def colours() -> bool:
+    """Whether stdout shows colours: a terminal, and the user has not said NO_COLOR."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def plain(text: str) -> str:
+    """A text from outside on one line, without characters that steer a terminal."""
+    return text.replace("\n", "\u23ce").replace("\t", " ").translate(_CONTROL)
+
+
+def results(con: duckdb.DuckDBPyConnection, config: Config) -> str:
+    """How many neurons each step left, and the feature neurons, strongest first."""
+    counts = con.execute(
+        "select (select count(*) from similarity), (select count(*) from candidates), "
+        "(select count(*) from feature_neurons)"
+    ).fetchone()
+    neurons, candidates, features = counts
+    lines = [
+        f"{config.model_name}, layer {config.layer}: {neurons:,} neurons, "
+        f"{candidates:,} candidates (similarity >= {config.similarity:g}), "
+        f"{features:,} feature neurons (normalised activation >= {config.activation:g})"
+    ]
+    rows = con.execute(
+        "select neuron, avg_activation, normalised_activation, similarity, selectivity, description, "
+        "max_phrases from feature_neurons order by avg_activation desc, neuron"
+    ).fetchall()
+    if rows:
+        lines += ["", "neuron  avg act   norm    sim  select  description"]
+    for neuron_, average, norm, similarity, selectivity, text, phrases in rows[:_SHOWN]:
+        numbers = f"{norm:6.2f} {similarity:6.2f}  {_number(selectivity)}"
+        lines.append(f"{neuron_:>6} {average:>8.3g} {numbers}  {text or '-'}")
+        lines += [f"{'':39} {plain(phrase).strip()}" for phrase in phrases[:_PHRASES]]
+    if len(rows) > _SHOWN:
+        lines.append(
+            f'... and {len(rows) - _SHOWN} more: python -m pipeline sql "select * from feature_neurons"'
+        )
+    if not rows:
+        lines.append("No feature neuron passes these thresholds; lower SIMILARITY or ACTIVATION.")
+    return "\n".join(lines)
+
+
+def neuron(con: duckdb.DuckDBPyConnection, number: int, *, colour: bool) -> str:
+    """A neuron's MAPs, strongest first; activation as background, or the MAT in brackets.
+
+    Raises UserError where the last run did not look at the neuron.
+    """
+    rows = con.execute(
+        "select rank, tokens, activations, mat_index - start, max_activation, duplicate "
+        "from maps where neuron = ? order by rank",
+        [number],
+    ).fetchall()
+    if not rows:
+        low, high = con.execute("select min(neuron), max(neuron) from maps").fetchone()
+        raise UserError(f"neuron {number} is not in the last run; it has neurons {low} to {high}")
+    lines = [_headline(con, number)]
+    for rank, tokens, activations, mat, peak, duplicate in rows:
+        pieces = [
+            _token(plain(token), value, peak, is_mat=place == mat, colour=colour)
+            for place, (token, value) in enumerate(zip(tokens, activations, strict=True))
+        ]
+        mark = " (near duplicate)" if duplicate else ""
+        lines.append(f"{rank:>3} {peak:>8.3g}  {''.join(pieces)}{mark}")
+    return "\n".join(lines)
+
+
+def _headline(con: duckdb.DuckDBPyConnection, number: int) -> str:
+    model, layer, similarity, norm, selectivity, text = con.execute(
+        "select model, layer, similarity.similarity, normalised.normalised_activation, "
+        "normalised.selectivity, description from similarity "
+        "left join normalised using (model, layer, neuron) "
+        "left join descriptions using (model, layer, neuron) where neuron = ?",
+        [number],
+    ).fetchone()
+    return (
+        f"{model}, layer {layer}, neuron {number}: {text or 'no feature neuron'}\n"
+        f"similarity {_number(similarity)}, normalised activation {_number(norm)}, "
+        f"selectivity {_number(selectivity)}"
+    )
+
+
+def _token(text: str, value: float, peak: float, *, is_mat: bool, colour: bool) -> str:
+    if not colour:
+        return f"[{text}]" if is_mat else text
+    share = max(0.0, min(1.0, value / peak)) if peak > 0 else 0.0
+    if share < 0.05:
+        return text
+    shade = 255 - round(share * 180)  # white towards green, black letters
+    return f"\x1b[48;2;{shade};255;{shade};38;2;0;0;0m{text}\x1b[0m"
+
+
+def answer(con: duckdb.DuckDBPyConnection, query: str, form: str) -> str:
+    """The rows of a question as a table for people, CSV or JSON; raises UserError if it fails."""
+    try:
+        found = con.sql(query)
+        if found is None:
+            return ""
+        if form == "table":
+            return f"{found}\n"
+        rows, names = found.fetchall(), found.columns
+    except duckdb.Error as exc:
+        raise UserError(f"SQL: {exc}") from exc
+    if form == "json":
+        records = [dict(zip(names, row, strict=True)) for row in rows]
+        return json.dumps(records, ensure_ascii=False, default=str, indent=2) + "\n"
+    return _csv(names, rows)
+
+
+def _csv(names: list[str], rows: list[tuple[Any, ...]]) -> str:
+    import csv
+    import io
+
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow(
+            json.dumps(v, ensure_ascii=False, default=str) if isinstance(v, list) else v for v in row
+        )
+    return out.getvalue()
+
+
+def prompt(con: duckdb.DuckDBPyConnection) -> int:
+    """Ask for statements, ended by a semicolon, until the input ends."""
+    import readline  # noqa: F401  (line editing for input)
+
+    tables = ", ".join(row[0] for row in con.execute("show tables").fetchall())
+    print(f"tables: {tables}\nend a statement with ; and leave with Ctrl-D", file=sys.stderr)
+    held = ""
+    while True:
+        try:
+            held += input("  > " if held else "sql> ") + "\n"
+        except EOFError:
+            print()
+            return 0
+        if held.strip().endswith(";"):
+            try:
+                print(answer(con, held, "table"), end="")
+            except UserError as exc:
+                print(f"error: {exc}", file=sys.stderr)
+            held = ""
+
+
+def _number(value: float | None) -> str:
+    return "   - " if value is None else f"{value:5.2f}"

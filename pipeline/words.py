@@ -1,0 +1,68 @@
+"""The whole words of each MAP with their tokens.
+
+In: `maps`. Out: `words`. A word that runs on over the MAP's edge is not one. A word can be replaced
+when it has letters only and its tokens hold nothing else but white space before it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from itertools import accumulate
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline import tables, word
+from pipeline.config import Config
+from pipeline.engine import Worker
+
+_SHARD_ROWS = 4096
+
+
+def shards(inputs: Mapping[str, pa.Table]) -> Iterator[pa.Table]:
+    """Runs of maps."""
+    maps = inputs["maps"]
+    for start in range(0, len(maps), _SHARD_ROWS):
+        yield maps.slice(start, _SHARD_ROWS)
+
+
+def worker(config: Config, inputs: Mapping[str, pa.Table]) -> Worker:
+    """The function from maps to their words."""
+    return find_words
+
+
+def find_words(maps: pa.Table) -> pa.Table:
+    """One row per whole word of each MAP, in the order of the text."""
+    rows = [row for phrase in maps.to_pylist() for row in _words_of(phrase)]
+    return pa.Table.from_pylist(rows, schema=tables.TABLES["words"].schema)
+
+
+def _words_of(phrase: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    before = phrase["token_before"] or ""
+    text = "".join(phrase["tokens"])
+    # where each token begins, then where the phrase ends; an empty token begins where the next does
+    begins = list(accumulate(map(len, phrase["tokens"]), initial=0))
+    index = 0
+    for match in word.find(before + text + (phrase["token_after"] or "")):
+        start, end = match.start() - len(before), match.end() - len(before)
+        if start < 0 or end > len(text):
+            continue
+        first = bisect_right(begins, start) - 1
+        last = bisect_right(begins, end - 1) - 1
+        blank = text[begins[first] : start]
+        aligned = not blank.strip() and end == begins[last + 1]
+        first_token, end_token = phrase["start"] + first, phrase["start"] + last + 1
+        yield dict(
+            {key: phrase[key] for key in ("model", "layer", "neuron", "rank")},
+            word_index=index,
+            text=match[0],
+            word=match[0].lower(),
+            blank=blank,
+            first_token=first_token,
+            end_token=end_token,
+            replaceable=aligned and word.alphabetic(match[0]),
+            is_mat=first_token <= phrase["mat_index"] < end_token,
+            upto_mat=first_token <= phrase["mat_index"],
+        )
+        index += 1

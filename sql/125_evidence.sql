@@ -1,0 +1,43 @@
+-- What a describer is shown of each selected neuron: its MATs and MAPs, and the variants that
+-- activate it more than their originals.
+-- reads:  selected, maps, words, variants, activations
+-- writes: evidence
+-- grain:  one row per (model, layer, neuron)
+with mat_words as (
+    select model, layer, neuron, rank, word
+    from words
+    where is_mat
+    qualify row_number() over (partition by model, layer, neuron, rank order by word_index) = 1
+),
+phrases as (
+    select
+        model, layer, neuron,
+        list(mat order by rank) as mats,
+        list(coalesce(word, trim(mat)) order by rank) as mat_words,
+        list(phrase order by rank) as max_phrases
+    from maps
+    left join mat_words using (model, layer, neuron, rank)
+    where not duplicate
+    group by model, layer, neuron
+),
+measured as (
+    select variants.*, activations.activation
+    from variants
+    join activations using (model, layer, neuron, rank, variant)
+),
+raised as (
+    select
+        v.model, v.layer, v.neuron,
+        list(v.phrase order by v.activation desc, v.rank, v.variant) as raised_phrases
+    from measured as v
+    join measured as original using (model, layer, neuron, rank)
+    where original.variant = 0 and v.kind = 'synonym' and v.activation > original.activation
+    group by v.model, v.layer, v.neuron
+)
+select
+    model, layer, neuron, mats, mat_words, max_phrases,
+    coalesce(raised_phrases, []::varchar[]) as raised_phrases
+from selected
+join phrases using (model, layer, neuron)
+left join raised using (model, layer, neuron)
+order by model, layer, neuron

@@ -1,0 +1,84 @@
+"""What several tests share: small tables by hand, the embedded model, and one small real run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import select, tables
+from pipeline.config import Config
+
+ROOT = Path(__file__).parent.parent
+SMALL_TEXTS = 900
+
+
+def rows(table: str, *given: dict) -> pa.Table:
+    """Rows of a table in its schema; model, layer and neuron are m, 0 and 0 where not given."""
+    schema = tables.TABLES[table].schema
+    usual = {"model": "m", "layer": 0, "neuron": 0}
+    filled = [{k: v for k, v in usual.items() if k in schema.names} | row for row in given]
+    for row in filled:
+        assert not row.keys() - set(schema.names), row.keys() - set(schema.names)
+    return pa.Table.from_pylist(filled, schema=schema)
+
+
+def run_sql(file: str, inputs: dict[str, pa.Table], **params) -> list[dict]:
+    """The rows a SQL stage makes, checked against the schema of its table."""
+    statement = select.query(file)
+    return tables.check(statement.writes, select.run(statement, inputs, params)).to_pylist()
+
+
+def command(*args: object, **kwargs) -> subprocess.CompletedProcess[str]:
+    """Run `python -m pipeline` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *map(str, args)], capture_output=True, text=True, **kwargs
+    )
+
+
+@pytest.fixture(scope="session")
+def demo():
+    """The embedded model, loaded."""
+    from pipeline import language_model
+
+    return language_model.load(Config())
+
+
+@pytest.fixture(scope="session")
+def small_text(tmp_path_factory) -> Path:
+    """A folder with the first texts of the embedded sample."""
+    folder = tmp_path_factory.mktemp("text")
+    [part] = sorted((ROOT / "data/demo/text").glob("*.parquet"))
+    pq.write_table(pq.read_table(part).slice(0, SMALL_TEXTS), folder / "part.parquet")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory, small_text, demo) -> Config:
+    """The config of a finished run on the small text; do not change its data folder."""
+    from pipeline.run import run
+
+    config = Config(
+        text=str(small_text),
+        data=str(tmp_path_factory.mktemp("data")),
+        neurons="0-95",
+        similarity=0.25,
+        activation=0.1,
+        synonyms=2,
+    )
+    assert run(config)
+    return config
+
+
+@pytest.fixture(scope="session")
+def small_tables(small):
+    """The tables of the small run by name."""
+    from pipeline.plan import plan
+    from pipeline.run import store_of
+
+    store = store_of(small)
+    return {table: store.read(table, planned.key) for table, planned in plan(small).items()}

@@ -1,0 +1,188 @@
+"""Whole runs on the embedded model with a small text."""
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+
+import duckdb
+import pytest
+
+import pipeline
+from pipeline import activations, database, notes, tables
+from pipeline.errors import StoreError, UserError
+from pipeline.plan import plan
+from pipeline.run import run, store_of
+
+
+def all_rows(config):
+    store = store_of(config)
+    return {table: store.read(table, p.key) for table, p in plan(config).items()}
+
+
+@pytest.fixture
+def copy(small, tmp_path):
+    """The small run in a folder of its own, to be changed."""
+    import shutil
+
+    shutil.copytree(small.data, tmp_path / "data")
+    return dataclasses.replace(small, data=str(tmp_path / "data"))
+
+
+def test_every_table_of_a_run_fits_its_schema_and_holds_rows(small_tables):
+    for name, data in small_tables.items():
+        tables.check(name, data)
+        assert len(data), name
+
+
+def test_a_second_run_has_nothing_to_do(copy, monkeypatch):
+    monkeypatch.setattr("pipeline.run._make", None)
+    assert run(copy) is False
+
+
+def test_two_runs_on_fresh_stores_give_the_same_rows(small, small_tables, tmp_path):
+    again = dataclasses.replace(small, data=str(tmp_path))
+    run(again)
+    for name, data in all_rows(again).items():
+        assert data.equals(small_tables[name]), name
+
+
+def test_a_changed_threshold_measures_nothing_again(copy, monkeypatch):
+    measured = []
+    monkeypatch.setattr(activations, "measure", lambda *a, **k: measured.append(a))
+    assert run(dataclasses.replace(copy, activation=0.5, similarity=0.3))
+    assert measured == []
+
+
+def test_more_neurons_measure_only_what_is_new(copy, small_tables, monkeypatch):
+    measure, seen = activations.measure, []
+
+    def watched(variants, **settings):
+        seen.extend(set(variants["neuron"].to_pylist()))
+        return measure(variants, **settings)
+
+    monkeypatch.setattr(activations, "measure", watched)
+    run(dataclasses.replace(copy, neurons="0-127"))
+    assert seen
+    assert min(seen) > 95
+
+
+@pytest.mark.parametrize(("similarity", "activation"), [(0.25, 0.1), (0.3, 0.3), (0.4, 0.0)])
+def test_the_macro_for_other_thresholds_equals_a_run_with_them(copy, similarity, activation):
+    question = (
+        "select neuron, avg_activation, normalised_activation, selectivity, similarity, max_phrases "
+        "from {} order by neuron"
+    )
+    with database.connect(copy) as con:
+        source = f"feature_neurons_at({similarity}, {activation})"
+        by_macro = con.sql(question.format(source)).fetchall()
+    other = dataclasses.replace(copy, similarity=similarity, activation=activation)
+    run(other)
+    with database.connect(other) as con:
+        assert con.sql(question.format("feature_neurons")).fetchall() == by_macro
+    assert by_macro
+
+
+def test_the_macro_refuses_what_was_never_verified(small):
+    with database.connect(small) as con, pytest.raises(duckdb.Error, match="run again with a lower"):
+        con.sql("select * from feature_neurons_at(0.1, 0.0)").fetchall()
+
+
+def test_the_database_holds_every_table_with_its_rows(small, small_tables):
+    with database.connect(small) as con:
+        for name, data in small_tables.items():
+            [(count,)] = con.sql(f"select count(*) from {name}").fetchall()
+            assert count == len(data)
+        settings = dict(con.sql("select name, value from settings").fetchall())
+    assert (settings["similarity"], settings["model"]) == ("0.25", "demo")
+
+
+def test_the_seeds_function_returns_its_four_columns(copy, monkeypatch):
+    monkeypatch.chdir(os.path.dirname(copy.data))
+    fields = {"text": copy.text}
+    monkeypatch.setattr(
+        "pipeline.config.Config", lambda **given: dataclasses.replace(copy, **fields, **given, data="data")
+    )
+    found = pipeline.id_feature_neuron_results(1, "demo", "0-95", 0.25, 0.1, 2)
+    assert list(found.columns) == ["index", "avg_activation", "desc", "max_phrases"]
+    assert len(found)
+    assert found["avg_activation"].is_monotonic_decreasing
+    assert all(isinstance(phrase, str) for phrases in found["max_phrases"] for phrase in phrases)
+
+
+def test_the_seeds_function_refuses_bad_arguments():
+    with pytest.raises(UserError, match="SIMILARITY is 2"):
+        pipeline.id_feature_neuron_results(1, "demo", 64, 2, 0.5, 5)
+
+
+def killed_run(config, after):
+    """A run that dies, as by SIGKILL, when the given number of neurons has been measured."""
+    measure, done = activations.measure, []
+
+    def counted(variants, **settings):
+        if len(done) == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        done.append(1)
+        return measure(variants, **settings)
+
+    activations.measure = counted
+    run(config)
+
+
+def test_a_killed_run_continues_and_ends_with_the_same_rows(small, small_tables, tmp_path, monkeypatch):
+    config = dataclasses.replace(small, data=str(tmp_path))
+    process = multiprocessing.get_context("spawn").Process(target=killed_run, args=(config, 2))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert len(list((tmp_path / "store/activations/shards").glob("*.parquet"))) == 2
+    measure, seen = activations.measure, []
+    monkeypatch.setattr(
+        activations, "measure", lambda *a, **k: (seen.append(1), measure(*a, **k))[1]
+    )
+    run(config)
+    assert len(seen) == len(small_tables["candidates"]) - 2
+    for name, data in all_rows(config).items():
+        assert data.equals(small_tables[name]), name
+
+
+def test_a_damaged_table_is_reported_and_made_anew_once_deleted(copy, small_tables):
+    import shutil
+
+    folder = store_of(copy).path("maps", plan(copy)["maps"].key)
+    [part] = folder.glob("*.parquet")
+    part.write_bytes(part.read_bytes()[:-20])
+    with pytest.raises(StoreError, match="delete .*/maps/.* and run again"):
+        run(copy)
+    shutil.rmtree(folder)
+    assert run(copy)
+    assert all_rows(copy)["maps"].equals(small_tables["maps"])
+
+
+def test_no_candidates_give_an_empty_result_and_no_error(copy):
+    none = dataclasses.replace(copy, similarity=1.0)
+    assert run(none)
+    with database.connect(none) as con:
+        assert con.sql("select * from feature_neurons").fetchall() == []
+        assert con.sql("select * from feature_neurons_at(1.0, 0.5)").fetchall() == []
+
+
+def test_neurons_outside_the_layer_are_refused_with_the_range(copy):
+    with pytest.raises(UserError, match="has 512 neurons, 0 to 511"):
+        run(dataclasses.replace(copy, neurons="513"))
+
+
+def test_baselines_that_differ_from_the_source_are_told_loudly(small, small_tables):
+    import pyarrow.compute as pc
+
+    measured = small_tables["activations"]
+    assert notes.warnings("activations", measured, small_tables, small) == []
+    off = measured.set_column(
+        measured.column_names.index("activation"),
+        measured.schema.field("activation"),
+        pc.multiply(measured["activation"], 1.2).cast("float"),
+    )
+    [warning] = notes.warnings("activations", off, small_tables, small)
+    assert "differ from the source's by 20.0% in the median" in warning
+    assert "model demo, layer 1; worst: neuron" in warning
+    assert "hook" in warning

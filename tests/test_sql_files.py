@@ -1,0 +1,59 @@
+"""Each file of sql/ does what its head says."""
+
+import duckdb
+import pytest
+
+from pipeline import select, tables
+from pipeline.config import Config
+from pipeline.plan import STAGES
+from pipeline.resources import resource
+
+FILES = [stage.sql for stage in STAGES if stage.sql]
+
+
+def bind(statement: select.Query, visible: tuple[str, ...], params: tuple[str, ...]):
+    with select.connect() as con:
+        for name in visible:
+            con.register(name, tables.empty(name))
+        values = Config().values(params)
+        return con.sql(statement.text, params=values).to_arrow_table()
+
+
+def test_every_file_is_a_stage_of_the_plan():
+    found = {path.name for path in resource("sql").glob("[0-9]*.sql")}
+    assert found == set(FILES)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_is_named_for_the_table_it_writes(file):
+    assert file[4:-4] == select.query(file).writes
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_is_one_select_with_the_parameters_of_its_head(file):
+    statement = select.query(file)
+    [parsed] = duckdb.extract_statements(statement.text)
+    assert parsed.type == duckdb.StatementType.SELECT
+    assert set(parsed.named_parameters) == set(statement.params)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_binds_with_the_tables_of_its_head_and_gives_its_schema(file):
+    statement = select.query(file)
+    found = select.as_declared(bind(statement, statement.reads, statement.params), statement.writes)
+    tables.check(statement.writes, found)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_needs_every_table_of_its_head(file):
+    statement = select.query(file)
+    for left_out in statement.reads:
+        with pytest.raises(duckdb.CatalogException, match=left_out):
+            bind(statement, tuple(r for r in statement.reads if r != left_out), statement.params)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_grain_of_a_file_is_that_of_its_table(file):
+    statement = select.query(file)
+    grain = tables.TABLES[statement.writes].grain
+    assert f"-- grain:  {grain}\n" in statement.text

@@ -1,0 +1,281 @@
+"""080 to 140: from candidates to feature neurons, on rows written by hand."""
+
+import pytest
+from conftest import rows, run_sql
+from test_sql_phrases import map_row
+
+CANDIDATE = {"similarity": 0.7}
+
+
+def word(text, index, *, is_mat=False, upto_mat=True, **more):
+    row = {
+        "rank": 0,
+        "word_index": index,
+        "text": text,
+        "word": text.lower(),
+        "blank": " " if index else "",
+        "first_token": 3 + index,
+        "end_token": 4 + index,
+        "replaceable": True,
+        "is_mat": is_mat,
+        "upto_mat": upto_mat,
+    }
+    return row | more
+
+
+def near(name, *neighbours, kind="synonym"):
+    return [
+        {"word": name, "kind": kind, "rank": r, "neighbour": n, "cosine": 0.5}
+        for r, n in enumerate(neighbours)
+    ]
+
+
+def variants(words, synonyms, *, maps=None):
+    tokens = [w["blank"] + w["text"] for w in words]
+    maps = maps or [map_row(0, start=3, mat_index=3, tokens=tokens)]
+    return run_sql(
+        "080_variants.sql",
+        {
+            "candidates": rows("candidates", CANDIDATE),
+            "maps": rows("maps", *maps),
+            "words": rows("words", *words),
+            "synonyms": rows("synonyms", *synonyms),
+        },
+    )
+
+
+def test_each_word_is_replaced_by_each_neighbour_and_the_baseline_comes_first():
+    words = [word("red", 0, is_mat=True), word("fox", 1, upto_mat=False)]
+    found = variants(words, near("red", "green", "blue") + near("fox", "dog"))
+    assert [(v["variant"], v["kind"], v["phrase"]) for v in found] == [
+        (0, "baseline", "red fox"),
+        (1, "synonym", "green fox"),
+        (2, "synonym", "blue fox"),
+        (3, "synonym", "red dog"),
+    ]
+    assert (found[3]["first_token"], found[3]["end_token"]) == (4, 5)
+    assert (found[3]["phrase_start"], found[3]["phrase_end"]) == (3, 5)
+    assert (found[1]["is_mat"], found[3]["is_mat"], found[3]["upto_mat"]) == (True, False, False)
+
+
+def test_controls_stand_only_in_the_place_of_the_mats_word():
+    words = [word("red", 0, is_mat=True), word("fox", 1)]
+    controls = near("red", "whereby", kind="control") + near("fox", "perhaps", kind="control")
+    found = variants(words, controls)
+    assert [(v["kind"], v["phrase"]) for v in found] == [
+        ("baseline", "red fox"),
+        ("control", "whereby fox"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "neighbour", "expected"),
+    [
+        ("Red", "green", "Green"),
+        ("RED", "green", "GREEN"),
+        ("red", "green", "green"),
+        ("I", "we", "We"),
+        ("Été", "hiver", "Hiver"),
+    ],
+)
+def test_a_replacement_keeps_the_blank_and_the_casing(text, neighbour, expected):
+    found = variants([word("a", 0), word(text, 1)], near(text.lower(), neighbour))
+    assert found[1]["replacement"] == " " + expected
+
+
+def test_a_word_of_several_tokens_is_replaced_as_a_whole():
+    words = [word("greenish", 0, first_token=3, end_token=5)]
+    maps = [map_row(0, start=3, mat_index=3, tokens=["green", "ish", " fox"])]
+    found = variants(words, near("greenish", "reddish"), maps=maps)
+    assert found[1]["phrase"] == "reddish fox"
+
+
+def test_words_that_cannot_be_replaced_and_near_duplicates_have_no_variants():
+    found = variants([word("utf8", 0, replaceable=False)], near("utf8", "ascii"))
+    assert [v["kind"] for v in found] == ["baseline"]
+    assert variants([word("red", 0)], near("red", "green"), maps=[map_row(0, duplicate=True)]) == []
+
+
+def variant(number, kind, *, rank=0, phrase="p", is_mat=None, upto_mat=None, **more):
+    row = {
+        "rank": rank,
+        "variant": number,
+        "kind": kind,
+        "phrase_start": 0,
+        "phrase_end": 1,
+        "phrase": phrase,
+        "is_mat": is_mat,
+        "upto_mat": upto_mat,
+    }
+    return row | more
+
+
+def averages(given):
+    """`given`: pairs of a variant and its activation."""
+    found = run_sql(
+        "100_averages.sql",
+        {
+            "variants": rows("variants", *[v for v, _ in given]),
+            "activations": rows("activations", *[measured(v, a) for v, a in given]),
+        },
+    )
+    return found[0] if len(found) == 1 else found
+
+
+def measured(row, activation):
+    key = {k: row[k] for k in ("neuron", "rank", "variant") if k in row}
+    return key | {"activation": activation, "status": "too_long" if activation is None else "ok"}
+
+
+MAT = {"is_mat": True, "upto_mat": True}
+BEFORE = {"is_mat": False, "upto_mat": True}
+AFTER = {"is_mat": False, "upto_mat": False}
+
+
+def test_the_average_is_over_originals_and_all_variants_but_no_control():
+    found = averages(
+        [
+            (variant(0, "baseline"), 2.0),
+            (variant(1, "synonym", **MAT), 1.0),
+            (variant(2, "synonym", **AFTER), 3.0),
+            (variant(3, "control", **MAT), 0.5),
+            (variant(0, "baseline", rank=1), 4.0),
+        ]
+    )
+    assert found["avg_activation"] == pytest.approx((2 + 1 + 3 + 4) / 4)
+    assert (found["n_originals"], found["n_variants"], found["n_raised"]) == (2, 2, 1)
+
+
+def test_retention_stands_apart_for_words_before_and_after_the_mat():
+    found = averages(
+        [
+            (variant(0, "baseline"), 2.0),
+            (variant(1, "synonym", **BEFORE), 1.0),
+            (variant(2, "synonym", **MAT), 0.5),
+            (variant(3, "synonym", **AFTER), 2.0),
+        ]
+    )
+    assert found["retention"] == pytest.approx((0.5 + 0.25) / 2)
+    assert found["retention_after"] == pytest.approx(1)
+    assert found["retention_mat"] == pytest.approx(0.25)
+
+
+def test_selectivity_is_the_retention_of_synonyms_less_that_of_controls_at_the_mats_word():
+    found = averages(
+        [
+            (variant(0, "baseline"), 2.0),
+            (variant(1, "synonym", **MAT), 1.8),
+            (variant(2, "synonym", **BEFORE), 0.2),
+            (variant(3, "control", **MAT), 0.4),
+        ]
+    )
+    assert found["selectivity"] == pytest.approx(0.9 - 0.2)
+
+
+def test_a_neuron_whose_mat_is_no_word_has_no_selectivity():
+    found = averages([(variant(0, "baseline"), 2.0), (variant(1, "synonym", **BEFORE), 1.0)])
+    assert found["selectivity"] is None
+
+
+def test_what_could_not_be_measured_is_counted_and_left_out():
+    found = averages([(variant(0, "baseline"), 2.0), (variant(1, "synonym", **MAT), None)])
+    assert (found["avg_activation"], found["n_variants"], found["n_lost"]) == (2.0, 0, 1)
+
+
+def test_a_baseline_that_is_not_positive_has_no_retention():
+    found = averages([(variant(0, "baseline"), -1.0), (variant(1, "synonym", **MAT), 1.0)])
+    assert found["retention"] is None
+
+
+def normalised(*values, layers=None):
+    layers = layers or [0] * len(values)
+    given = [
+        {"neuron": n, "layer": layer, "avg_activation": v}
+        | dict.fromkeys(("n_originals", "n_variants", "n_raised", "n_lost"), 1)
+        for n, (v, layer) in enumerate(zip(values, layers, strict=True))
+    ]
+    found = run_sql("110_normalised.sql", {"averages": rows("averages", *given)})
+    return [row["normalised_activation"] for row in sorted(found, key=lambda r: r["neuron"])]
+
+
+def test_activations_are_divided_by_the_layers_own_maximum():
+    assert normalised(1.0, 4.0, 3.0, layers=[0, 0, 1]) == [0.25, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("values", [(-1.0, -2.0), (0.0, -1.0), (None, -3.0)])
+def test_a_layer_whose_maximum_is_not_positive_normalises_to_null(values):
+    assert normalised(*values) == [None, None]
+
+
+def selected(activation, selectivity):
+    given = [
+        {"neuron": 0, "normalised_activation": 0.5, "selectivity": 0.3},
+        {"neuron": 1, "normalised_activation": 0.49, "selectivity": 0.9},
+        {"neuron": 2, "normalised_activation": 1.0, "selectivity": None},
+        {"neuron": 3, "normalised_activation": None, "selectivity": 0.9},
+    ]
+    params = {"activation": activation, "selectivity": selectivity}
+    found = run_sql("120_selected.sql", {"normalised": rows("normalised", *given)}, **params)
+    return [row["neuron"] for row in found]
+
+
+def test_feature_neurons_are_at_or_above_the_threshold_and_selectivity_is_off_by_default():
+    assert selected(0.5, float("-inf")) == [0, 2]
+
+
+def test_a_least_selectivity_leaves_out_what_has_less_or_none():
+    assert selected(0.0, 0.3) == [0, 1]
+
+
+def test_evidence_holds_distinct_maps_and_the_variants_above_their_originals():
+    given = [
+        (variant(0, "baseline", phrase="red"), 2.0),
+        (variant(1, "synonym", phrase="green", **MAT), 2.5),
+        (variant(2, "synonym", phrase="blue", **MAT), 2.0),
+        (variant(3, "control", phrase="odd", **MAT), 9.0),
+        (variant(0, "baseline", rank=1, phrase=";"), 1.0),
+        (variant(1, "synonym", rank=1, phrase="x", **BEFORE), 3.0),
+    ]
+    [found] = run_sql(
+        "125_evidence.sql",
+        {
+            "selected": rows("selected", {"avg_activation": 1.0}),
+            "maps": rows(
+                "maps",
+                map_row(0, mat=" Red", phrase="a Red"),
+                map_row(1, mat=" ;", phrase="a ;"),
+                map_row(2, mat=" Red", phrase="again", duplicate=True),
+            ),
+            "words": rows("words", word("a", 0), word("Red", 1, is_mat=True)),
+            "variants": rows("variants", *[v for v, _ in given]),
+            "activations": rows("activations", *[measured(v, a) for v, a in given]),
+        },
+    )
+    assert found["mats"] == [" Red", " ;"]
+    assert found["mat_words"] == ["red", ";"]
+    assert found["max_phrases"] == ["a Red", "a ;"]
+    assert found["raised_phrases"] == ["x", "green"]
+
+
+def test_a_feature_neuron_carries_its_scores_description_and_phrases():
+    counts = dict.fromkeys(("n_originals", "n_variants", "n_raised", "n_lost"), 1)
+    lists = {"mats": ["a"], "mat_words": ["a"], "max_phrases": ["a b"], "raised_phrases": []}
+    scores = {"avg_activation": 2.0, "normalised_activation": 0.5, "selectivity": 0.3}
+    [found] = run_sql(
+        "140_feature_neurons.sql",
+        {
+            "selected": rows("selected", scores),
+            "candidates": rows("candidates", CANDIDATE, CANDIDATE | {"neuron": 1}),
+            "averages": rows("averages", scores_of(counts, retention=0.8)),
+            "evidence": rows("evidence", lists),
+            "descriptions": rows(
+                "descriptions", {"describer": "lexical", "description": "d", "status": "ok"}
+            ),
+        },
+    )
+    assert found["similarity"] == 0.7
+    assert (found["retention"], found["description"], found["max_phrases"]) == (0.8, "d", ["a b"])
+
+
+def scores_of(counts, **more):
+    return counts | more

@@ -1,0 +1,141 @@
+"""The store holds whole tables or none."""
+
+import json
+import multiprocessing
+import os
+import signal
+
+import pytest
+from conftest import rows
+
+from pipeline import store as store_module
+from pipeline.errors import StoreError, TableError
+from pipeline.store import Store
+
+DATA = rows("candidates", {"similarity": 0.5}, {"neuron": 1, "similarity": 0.6})
+FACTS = {"created": "2026-01-01", "warnings": []}
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+def only_file(store):
+    [path] = store.folder.glob("candidates/*/*.parquet")
+    return path
+
+
+def test_what_is_written_is_read_back(store):
+    store.write("candidates", "k", DATA, FACTS)
+    assert store.read("candidates", "k").equals(DATA)
+    assert store.manifest("candidates", "k")["rows"] == 2
+    assert store.manifest("candidates", "other") is None
+    assert list(store.faults()) == []
+
+
+def test_a_table_that_breaks_its_schema_is_not_written(store):
+    with pytest.raises(TableError):
+        store.write("candidates", "k", rows("candidates", {"similarity": None}), FACTS)
+    assert not store.folder.exists()
+
+
+def test_a_second_writer_of_the_same_table_does_no_harm(store):
+    store.write("candidates", "k", DATA, FACTS)
+    store.write("candidates", "k", DATA, FACTS)
+    assert [p.name for p in (store.folder / "candidates").iterdir()] == ["k"]
+
+
+def test_a_failure_while_writing_leaves_nothing(store, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store_module, "_facts", full)
+    with pytest.raises(StoreError, match=r"No space left on device; free some space"):
+        store.write("candidates", "k", DATA, FACTS)
+    assert list((store.folder / "candidates").iterdir()) == []
+
+
+def die_while_writing(folder):
+    store_module._facts = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+    Store(folder).write("candidates", "k", DATA, FACTS)
+
+
+def test_a_writer_killed_half_way_leaves_no_table_and_its_remains_are_cleared_in_time(store):
+    process = multiprocessing.get_context("spawn").Process(
+        target=die_while_writing, args=(store.folder,)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert store.manifest("candidates", "k") is None
+    [remains] = (store.folder / "candidates").iterdir()
+    store.prepare()
+    assert remains.exists()  # it might belong to a run that is alive
+    os.utime(remains, (0, 0))
+    store.prepare()
+    assert not remains.exists()
+    store.write("candidates", "k", DATA, FACTS)
+    assert list(store.faults()) == []
+
+
+def damage(path, *, at=None, cut=None):
+    content = bytearray(path.read_bytes())
+    if cut is not None:
+        content = content[:cut]
+    else:
+        content[at] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+
+def test_a_cut_off_file_is_noticed_at_once(store):
+    store.write("candidates", "k", DATA, FACTS)
+    damage(only_file(store), cut=100)
+    with pytest.raises(StoreError, match="size has changed.*delete .*candidates/k and run again"):
+        store.manifest("candidates", "k")
+
+
+@pytest.mark.parametrize("at", [3, 8, 60, -30, -1])
+def test_a_changed_byte_is_noticed(store, at):
+    store.write("candidates", "k", DATA, FACTS)
+    damage(only_file(store), at=at)
+    [fault] = store.faults()
+    assert "candidates/k and run again: only that is made anew" in fault
+
+
+def test_a_damaged_page_is_not_read(store):
+    store.write("candidates", "k", DATA, FACTS)
+    damage(only_file(store), at=60)
+    with pytest.raises(StoreError, match="is damaged"):
+        store.read("candidates", "k")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"rows": 2})])
+def test_a_damaged_manifest_is_noticed(store, text):
+    store.write("candidates", "k", DATA, FACTS)
+    (store.path("candidates", "k") / "manifest.json").write_text(text)
+    with pytest.raises(StoreError, match="is damaged"):
+        store.manifest("candidates", "k")
+
+
+def test_a_missing_file_is_noticed(store):
+    store.write("candidates", "k", DATA, FACTS)
+    only_file(store).unlink()
+    with pytest.raises(StoreError, match="is missing"):
+        store.manifest("candidates", "k")
+
+
+def test_a_kept_shard_is_read_back_and_a_damaged_one_counts_as_none(store):
+    assert store.read_shard("candidates", "s") is None
+    store.write_shard("candidates", "s", DATA)
+    assert store.read_shard("candidates", "s").equals(DATA)
+    path = store.folder / "candidates/shards/s.parquet"
+    damage(path, at=60)
+    assert store.read_shard("candidates", "s") is None
+    assert len(list(store.faults())) == 1
+
+
+def test_what_is_no_table_is_a_fault(store):
+    (store.folder / "odd" / "k").mkdir(parents=True)
+    [fault] = store.faults()
+    assert "no such table" in fault
