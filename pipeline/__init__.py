@@ -11,7 +11,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "id_feature_neuron_results"]
 
 
-def id_feature_neuron_results(
+def id_feature_neuron_results(  # noqa: PLR0913  (the arguments people know)
     layer: int,
     model_name: str,
     num_neurons: int | str,

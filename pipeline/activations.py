@@ -34,10 +34,10 @@ def shards(inputs: Mapping[str, pa.Table]) -> Iterator[pa.Table]:
     for start, end in pairwise([0, *edges, len(neurons)] if neurons else []):
         shard = variants.slice(start, end - start)
         places = [by_sample[tuple(row.values())] for row in shard.select(_SAMPLE).to_pylist()]
-        texts = samples.take(pa.array(places)).drop_columns(_SAMPLE)
-        yield pa.Table.from_arrays(
-            [*shard.columns, *texts.columns], [*shard.column_names, *texts.column_names]
-        )
+        texts = samples.take(pa.array(places))
+        for name in ("tokens", "token_ids", "text_start"):
+            shard = shard.append_column(texts.schema.field(name), texts[name])
+        yield shard
 
 
 def worker(config: Config, inputs: Mapping[str, pa.Table]) -> Worker:

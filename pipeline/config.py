@@ -45,8 +45,8 @@ class Config:
     )
     layer: int = _option(1, "layer of the neurons, 0-based")
     neurons: str = _option("all", "which neurons: a count (64), 0-63, 3,7,12 or all")
-    similarity: float = _option(0.5, "a candidate's least mean similarity of its MAPs, -1..1")
-    activation: float = _option(0.25, "a feature neuron's least normalised activation, 0..1")
+    similarity: float = _option(0.7, "a candidate's least mean similarity of its MAPs, -1..1")
+    activation: float = _option(0.3, "a feature neuron's least normalised activation, 0..1")
     selectivity: float | None = _option(
         None, "a feature neuron's least selectivity (synonyms less controls); off by default"
     )
@@ -99,12 +99,9 @@ class Config:
         spec = self.neurons.strip()
         if spec == "all":
             return ((0, LAST_NEURON),)
-        if spec.isdecimal():
-            parts = [f"0-{int(spec) - 1}"]
-        else:
-            parts = spec.removesuffix(",").split(",")
+        listed = f"0-{int(spec) - 1}" if spec.isdecimal() else spec.removesuffix(",")
         ranges = []
-        for part in parts:
+        for part in listed.split(","):
             match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
             first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
             if first > last or last > LAST_NEURON:
@@ -154,9 +151,7 @@ class Config:
 OPTIONS = tuple(f for f in dataclasses.fields(Config) if f.metadata["option"])
 
 
-def _between(
-    name: str, value: float, low: float, high: float | None, *, whole: bool = False
-) -> None:
+def _between(name: str, value: float, low: float, high: float | None, *, whole: bool = False) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise UserError(f"{name} is {value!r}; it must be a number")
     if whole and not isinstance(value, int):

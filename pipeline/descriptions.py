@@ -28,17 +28,18 @@ def worker(config: Config, inputs: Mapping[str, pa.Table]) -> Worker:
     vectors = word_vectors(inputs["vocabulary"])
 
     def describe(shard: pa.Table) -> pa.Table:
-        rows = [
-            dict(
-                {key: row[key] for key in ("model", "layer", "neuron")},
-                describer=config.describer,
-                description=lexical.describe(
-                    row["mat_words"], row["max_phrases"] + row["raised_phrases"], vectors
-                ),
-                status="ok",
+        rows = []
+        for row in shard.to_pylist():
+            phrases = row["max_phrases"] + row["raised_phrases"]
+            shown = lexical.Evidence(row["mats"], row["mat_words"], phrases)
+            rows.append(
+                dict(
+                    {key: row[key] for key in ("model", "layer", "neuron")},
+                    describer=config.describer,
+                    description=lexical.describe(shown, vectors),
+                    status="ok",
+                )
             )
-            for row in shard.to_pylist()
-        ]
         return pa.Table.from_pylist(rows, schema=tables.TABLES["descriptions"].schema)
 
     return describe

@@ -19,8 +19,8 @@ from pipeline.errors import UserError
 
 # Sub-words of 5 and 6 letters: with gensim's 3 to 6, spelling drowns meaning in a small text.
 TRAINING = dict(
-    sg=1, vector_size=100, window=5, min_count=4, min_n=5, max_n=6, bucket=100_000, epochs=5,
-    sample=1e-4, workers=1,
+    sg=1, vector_size=100, window=5, min_count=5, min_n=5, max_n=6, bucket=100_000, epochs=5,
+    sample=1e-3, workers=1,
 )  # fmt: skip
 LIMIT = 200_000
 _CHUNK = 1024

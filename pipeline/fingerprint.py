@@ -39,7 +39,7 @@ def of_folder(path: Path) -> dict[str, str]:
 
 
 def of_table(data: pa.Table) -> str:
-    """Of a table's rows and schema, however they are chunked."""
+    """Of a table's rows and schema, however they are chunked or cut from a larger table."""
     digest = hashlib.sha256()
 
     class Sink:
@@ -54,5 +54,6 @@ def of_table(data: pa.Table) -> str:
         def close(self) -> None: ...
 
     with pa.ipc.new_stream(pa.PythonFile(Sink(), mode="w"), data.schema) as writer:
-        writer.write_table(data.combine_chunks())
+        # a slice keeps its parent's bitmaps; what is taken has only what its rows need
+        writer.write_table(data.combine_chunks().take(pa.array(range(len(data)), pa.int64())))
     return digest.hexdigest()[:32]

@@ -239,7 +239,7 @@ def _hugging_face(name: str, *, local: bool) -> tuple[Any, Any]:
 
 def _quiet() -> None:
     """Keep the libraries' own progress bars and advice off the screen."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

@@ -7,7 +7,8 @@ the words that stand beside them in at least half of the phrases. Deterministic.
 from __future__ import annotations
 
 from collections import Counter
-from os.path import commonprefix  # of strings, letter by letter
+from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 
@@ -20,16 +21,41 @@ _RARE = 1e-3  # frequency below which a word beside the MAT is worth naming
 _LISTED = 5
 
 
-def describe(mats: list[str], phrases: list[str], vectors: fasttext.Vectors) -> str:
-    """One line about what the MATs (their words, or tokens that hold none) and phrases share.
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one neuron: the MAT of each MAP, the word that holds it (the MAT itself
+    where none does), and the phrases, MAPs and raised variants."""
 
-    `mats` has one entry per MAP and at least one in all; `phrases` are MAPs and raised variants.
-    """
-    counted = Counter(mat.lower() for mat in mats)
-    names = [name for name, _ in sorted(counted.items(), key=lambda item: (-item[1], item[0]))]
-    found = _what(names, counted, vectors)
-    beside = _beside(phrases, set(names), vectors)
+    mats: list[str]
+    words: list[str]
+    phrases: list[str]
+
+
+def describe(shown: Evidence, vectors: fasttext.Vectors) -> str:
+    """One line about what a neuron's MATs and phrases share; there is at least one MAT."""
+    counted = Counter(name.lower() for name in shown.words)
+    names = _by_count(counted)
+    found = _token(shown, names) or _what(names, counted, vectors)
+    beside = _beside(shown.phrases, set(names), vectors)
     return found + (f", beside {beside}" if beside else "")
+
+
+def _by_count(counted: Counter[str]) -> list[str]:
+    return [name for name, _ in sorted(counted.items(), key=lambda item: (-item[1], item[0]))]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(_quoted(name) for name in names[:_LISTED]) + more
+
+
+def _token(shown: Evidence, names: list[str]) -> str | None:
+    """What to say where nearly all MATs are one piece of several words."""
+    counted = Counter(mat.strip().lower() for mat in shown.mats)
+    piece = _by_count(counted)[0]
+    if len(names) < 2 or piece in names or counted[piece] < _MOST * counted.total():
+        return None
+    return f"the token {_quoted(piece)} in {_listed(names)}"
 
 
 def _what(names: list[str], counted: Counter[str], vectors: fasttext.Vectors) -> str:
@@ -37,8 +63,7 @@ def _what(names: list[str], counted: Counter[str], vectors: fasttext.Vectors) ->
     if counted[names[0]] >= _MOST * total:
         kind = "word" if word.alphabetic(names[0]) else "token"
         return f"the {kind} {_quoted(names[0])}"
-    listed = ", ".join(_quoted(name) for name in names[:_LISTED])
-    listed += f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    listed = _listed(names)
     if prefix := _affix(names, counted):
         return f'words that begin with "{prefix}": {listed}'
     if suffix := _affix([name[::-1] for name in names], {k[::-1]: n for k, n in counted.items()}):
@@ -54,12 +79,16 @@ def _affix(names: list[str], counted: dict[str, int]) -> str:
     best = ""
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
-            shared = commonprefix([one, other])
+            shared = _shared_beginning(one, other)
             holders = sum(n for name, n in counted.items() if name.startswith(shared))
             longer = len(shared) >= max(_AFFIX, len(best) + 1)
             if longer and shared.isalpha() and holders >= _MOST * total:
                 best = shared
     return best
+
+
+def _shared_beginning(one: str, other: str) -> str:
+    return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _nearest(names: list[str], vectors: fasttext.Vectors) -> str | None:

@@ -26,21 +26,46 @@ order by off desc, neuron, rank
 
 def note(table: str, data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
     """What was left out of a table and why, in a few words; empty where there is nothing to say."""
-    if table == "maps":
-        return f"{_true(data['duplicate'])} near duplicates count once"
-    if table == "words":
-        return f"{len(data) - _true(data['replaceable'])} cannot be replaced (digits, odd tokens)"
-    if table == "vectors":
-        words, known = (pc.sum(data[c]).as_py() or 0 for c in ("n_words", "n_known"))
-        return f"{words - known} of {words} words unknown, {data['vector'].null_count} MAPs without vector"
-    if table == "similarity":
-        return "; ".join(f"{n} have {why}" for why, n in _counted(data["reason"]) if why)
-    if table in ("candidates", "selected"):
-        before = len(tables["similarity" if table == "candidates" else "normalised"])
-        return f"{before - len(data)} of {before} below"
-    if table in ("activations", "descriptions"):
-        return "; ".join(f"{n} {why}" for why, n in _counted(data["status"]) if why != "ok")
-    return ""
+    if table not in _NOTES:
+        return ""
+    return _NOTES[table](data, tables)
+
+
+def _maps(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
+    return f"{_true(data['duplicate'])} near duplicates count once"
+
+
+def _words(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
+    return f"{len(data) - _true(data['replaceable'])} cannot be replaced (digits, odd tokens)"
+
+
+def _vectors(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
+    words, known = (pc.sum(data[column]).as_py() or 0 for column in ("n_words", "n_known"))
+    without = data["vector"].null_count
+    return f"{words - known:,} of {words:,} words unknown, {without} MAPs without a vector"
+
+
+def _similarity(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
+    return "; ".join(f"{n} have {why}" for why, n in _counted(data["reason"]) if why)
+
+
+def _synonyms(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
+    candidates = tables["candidates"].select(["model", "layer", "neuron"])
+    words = tables["words"].join(candidates, candidates.column_names, join_type="left semi")
+    asked = len(pc.unique(words.filter(words["replaceable"])["word"]))
+    return f"for {len(pc.unique(data['word'])):,} of {asked:,} words; the others are unknown"
+
+
+def _candidates(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
+    return f"{len(tables['similarity']) - len(data)} below SIMILARITY or without one"
+
+
+def _selected(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
+    return f"{len(tables['normalised']) - len(data)} below ACTIVATION or SELECTIVITY"
+
+
+def _status(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
+    return "; ".join(f"{n} {why}" for why, n in _counted(data["status"]) if why != "ok")
 
 
 def warnings(table: str, data: pa.Table, tables: Mapping[str, pa.Table], config: Config) -> list[str]:
@@ -77,3 +102,16 @@ def _true(column: pa.ChunkedArray) -> int:
 
 def _counted(column: pa.ChunkedArray) -> list[tuple[str | None, int]]:
     return Counter(column.to_pylist()).most_common()
+
+
+_NOTES = {
+    "maps": _maps,
+    "words": _words,
+    "vectors": _vectors,
+    "similarity": _similarity,
+    "candidates": _candidates,
+    "synonyms": _synonyms,
+    "activations": _status,
+    "selected": _selected,
+    "descriptions": _status,
+}

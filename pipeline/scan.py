@@ -63,7 +63,9 @@ class _Winners:
         self.values = np.zeros((n_neurons, samples, n_ctx), np.float32)
         self.ids: dict[int, list[int]] = {}
 
-    def offer(self, numbers: Sequence[int], windows: Sequence[list[int]], activations: torch.Tensor) -> None:
+    def offer(
+        self, numbers: Sequence[int], windows: Sequence[list[int]], activations: torch.Tensor
+    ) -> None:
         """Take in what a batch holds; activations (windows, tokens, neurons)."""
         import torch
 
@@ -71,41 +73,45 @@ class _Winners:
         for row, length in enumerate(lengths):
             activations[row, length:] = -torch.inf
         peaks = activations[:, 1:].amax(1)  # (windows, neurons), the BOS left out
+        better = (peaks >= self.peaks[-1]).any(0)  # a tie may have the lower number
+        neurons = better.nonzero().flatten()
         samples = len(self.peaks)
-        fresh = torch.tensor(numbers)[:, None].expand_as(peaks)
-        all_peaks = torch.cat([self.peaks, peaks])
-        all_numbers = torch.cat([self.numbers, fresh])
+        fresh = torch.tensor(numbers)[:, None].expand(-1, len(neurons))
+        all_peaks = torch.cat([self.peaks[:, neurons], peaks[:, neurons]])
+        all_numbers = torch.cat([self.numbers[:, neurons], fresh])
         # highest peak first, then the lowest number: sort by the second key, then stably by the first
         by_number = all_numbers.argsort(dim=0, stable=True)
         by_peak = all_peaks.gather(0, by_number).argsort(dim=0, descending=True, stable=True)
         order = by_number.gather(0, by_peak)[:samples]
-        self.peaks = all_peaks.gather(0, order)
-        self.numbers = all_numbers.gather(0, order)
-        self._keep(order.numpy(), windows, activations.numpy())
+        self.peaks[:, neurons] = all_peaks.gather(0, order)
+        self.numbers[:, neurons] = all_numbers.gather(0, order)
+        self._keep(neurons.numpy(), order.numpy(), windows, activations.numpy())
 
-    def _keep(self, order: np.ndarray, windows: Sequence[list[int]], activations: np.ndarray) -> None:
+    def _keep(
+        self,
+        neurons: np.ndarray,
+        order: np.ndarray,
+        windows: Sequence[list[int]],
+        activations: np.ndarray,
+    ) -> None:
         """Move the values of those that stay, fetch those of the new; order (samples, neurons)."""
         samples = len(order)
-        for neuron in np.nonzero((order != np.arange(samples)[:, None]).any(0))[0]:
-            places = order[:, neuron]
+        for neuron, places in zip(neurons, order.T, strict=True):
             kept = places < samples
             held = self.values[neuron]
             held[kept] = held[places[kept]]
             for slot in np.nonzero(~kept)[0]:
                 row = places[slot] - samples
-                held[slot, : len(windows[row])] = activations[row, : len(windows[row]), neuron]
-        fresh = {int(n) for n in order[order >= samples] - samples}
-        by_number = self.numbers.numpy()
-        for row in fresh:
-            slots = np.nonzero(order == row + samples)
-            self.ids[int(by_number[slots][0])] = windows[row]
-        if len(self.ids) > 2 * by_number.size:
-            self.ids = {n: self.ids[n] for n in np.unique(by_number).tolist() if n >= 0}
+                length = len(windows[row])
+                held[slot, :length] = activations[row, :length, neuron]
+                self.ids[int(self.numbers[slot, neuron])] = windows[row]
+        if len(self.ids) > 2 * self.numbers.numel():
+            self.ids = {n: self.ids[n] for n in self.numbers.unique().tolist() if n >= 0}
 
     def table(self, config: Config, model: LanguageModel) -> pa.Table:
         """The winners as rows of `samples`."""
         rows = []
-        names = model.token_texts
+        names, model_name = model.token_texts, config.model_name
         for neuron in range(self.values.shape[0]):
             for rank, number in enumerate(self.numbers[:, neuron].tolist()):
                 if number < 0:
@@ -115,7 +121,7 @@ class _Winners:
                 mat = 1 + int(np.argmax(self.values[neuron, rank, 1 : len(ids)]))
                 rows.append(
                     dict(
-                        model=config.model_name,
+                        model=model_name,
                         layer=config.layer,
                         neuron=neuron,
                         rank=rank,

@@ -27,6 +27,7 @@ from pipeline.errors import StoreError, TableError
 
 _STALE_S = 24 * 3600
 _PART = "part-00000.parquet"
+_UNREADABLE = (pa.ArrowException, OSError, ValueError)  # what pyarrow raises over damaged Parquet
 
 
 @dataclass(frozen=True)
@@ -49,22 +50,24 @@ class Store:
             manifest = json.loads((path / "manifest.json").read_text())
             for name, file in manifest["files"].items():
                 if (path / name).stat().st_size != file["bytes"]:
-                    raise StoreError(_damaged(path / name, "its size has changed"))
+                    raise StoreError(_damaged(path / name, "its size has changed", path))
         except FileNotFoundError as exc:
             if path.exists():
-                raise StoreError(_damaged(path, f"{exc.filename} is missing")) from exc
+                raise StoreError(_damaged(path, f"{exc.filename} is missing", path)) from exc
             return None
-        except (OSError, ValueError, KeyError) as exc:
-            raise StoreError(_damaged(path, exc)) from exc
+        except (OSError, ValueError, KeyError, TypeError) as exc:
+            raise StoreError(_damaged(path / "manifest.json", exc, path)) from exc
         return manifest
 
     def read(self, table: str, key: str) -> pa.Table:
-        """A whole table's rows; raises StoreError where the file is damaged."""
-        path = self.path(table, key) / _PART
-        try:
-            return _read(path, table)
-        except (pa.ArrowException, OSError) as exc:
-            raise StoreError(_damaged(path, exc)) from exc
+        """A whole table's rows; raises StoreError where it is damaged or not there."""
+        folder = self.path(table, key)
+        manifest = self.manifest(table, key)
+        if manifest is None:
+            raise StoreError(f"no table at {folder}; run again")
+        for fault in _faults(folder / _PART, table, manifest["files"][_PART], folder):
+            raise StoreError(fault)
+        return _read(folder / _PART, table)
 
     def write(self, table: str, key: str, data: pa.Table, manifest: dict[str, Any]) -> None:
         """Check `data` against its schema, write it, and show it only when whole."""
@@ -89,7 +92,7 @@ class Store:
         """A kept part of a table; null where there is none, or none that can be read."""
         try:
             return _read(self.folder / table / "shards" / f"{key}.parquet", table)
-        except (pa.ArrowException, OSError):
+        except _UNREADABLE:
             return None
 
     def write_shard(self, table: str, key: str, data: pa.Table) -> None:
@@ -133,7 +136,7 @@ class Store:
                 yield f"{path}: no such table; delete it"
             elif key == "shards":
                 for shard in sorted(path.glob("*.parquet")):
-                    yield from _fault(shard, table, None)
+                    yield from _faults(shard, table, None, shard)
             else:
                 try:
                     manifest = self.manifest(table, key)
@@ -141,23 +144,26 @@ class Store:
                     yield str(exc)
                     continue
                 for name, facts in manifest["files"].items():
-                    yield from _fault(path / name, table, facts)
+                    yield from _faults(path / name, table, facts, path)
 
 
-def _fault(path: Path, table: str, facts: dict[str, Any] | None) -> Iterator[str]:
+def _faults(path: Path, table: str, facts: dict[str, Any] | None, unit: Path) -> Iterator[str]:
+    """What is wrong with a file, if anything; `unit` is what to delete to have it made anew."""
     try:
         if facts and _facts(path) != facts:
-            yield _damaged(path, "its checksum has changed")
+            yield _damaged(path, "its checksum has changed", unit)
         else:
             tables.check(table, _read(path, table))
-    except (pa.ArrowException, OSError, TableError) as exc:
-        yield _damaged(path, exc)
+    except (*_UNREADABLE, TableError) as exc:
+        yield _damaged(path, exc, unit)
 
 
 def _read(path: Path, table: str) -> pa.Table:
     schema = tables.TABLES[table].schema
     found = pq.ParquetFile(path, page_checksum_verification=True).read()
-    return found.cast(schema) if found.schema.names == schema.names else found
+    if found.schema.names != schema.names:
+        raise ValueError(f"columns are {found.schema.names}, expected {schema.names}")
+    return found.cast(schema)
 
 
 def _write(data: pa.Table, path: Path) -> None:
@@ -169,12 +175,9 @@ def _facts(path: Path) -> dict[str, Any]:
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def _damaged(path: Path, why: object) -> str:
-    folder = path if path.is_dir() or not path.suffix else path.parent
-    if folder.name == "shards":
-        folder = path
+def _damaged(path: Path, why: object, unit: Path) -> str:
     reason = " ".join(str(why).split())
-    return f"{path} is damaged ({reason}); delete {folder} and run again: only that is made anew"
+    return f"{path} is damaged ({reason}); delete {unit} and run again: only that is made anew"
 
 
 @contextmanager

@@ -40,15 +40,19 @@ def results(con: duckdb.DuckDBPyConnection, config: Config) -> str:
         f"{features:,} feature neurons (normalised activation >= {config.activation:g})"
     ]
     rows = con.execute(
-        "select neuron, avg_activation, normalised_activation, similarity, selectivity, description, "
-        "max_phrases from feature_neurons order by avg_activation desc, neuron"
+        "select neuron, avg_activation, normalised_activation, similarity, selectivity, description "
+        "from feature_neurons order by avg_activation desc, neuron"
+    ).fetchall()
+    phrases = con.execute(
+        "select neuron, tokens, mat_index - start from maps where not duplicate order by neuron, rank"
     ).fetchall()
     if rows:
         lines += ["", "neuron  avg act   norm    sim  select  description"]
-    for neuron_, average, norm, similarity, selectivity, text, phrases in rows[:_SHOWN]:
+    for number, average, norm, similarity, selectivity, text in rows[:_SHOWN]:
         numbers = f"{norm:6.2f} {similarity:6.2f}  {_number(selectivity)}"
-        lines.append(f"{neuron_:>6} {average:>8.3g} {numbers}  {text or '-'}")
-        lines += [f"{'':39} {plain(phrase).strip()}" for phrase in phrases[:_PHRASES]]
+        lines.append(f"{number:>6} {average:>8.3g} {numbers}  {text or '-'}")
+        own = [(tokens, mat) for n, tokens, mat in phrases if n == number]
+        lines += [f"{'':39} {_marked(*phrase)}" for phrase in own[:_PHRASES]]
     if len(rows) > _SHOWN:
         lines.append(
             f'... and {len(rows) - _SHOWN} more: python -m pipeline sql "select * from feature_neurons"'
@@ -56,6 +60,11 @@ def results(con: duckdb.DuckDBPyConnection, config: Config) -> str:
     if not rows:
         lines.append("No feature neuron passes these thresholds; lower SIMILARITY or ACTIVATION.")
     return "\n".join(lines)
+
+
+def _marked(tokens: list[str], mat: int) -> str:
+    """A MAP on one line with its MAT in brackets."""
+    return "".join(f"[{plain(t)}]" if i == mat else plain(t) for i, t in enumerate(tokens)).strip()
 
 
 def neuron(con: duckdb.DuckDBPyConnection, number: int, *, colour: bool) -> str:

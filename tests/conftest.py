@@ -36,7 +36,11 @@ def run_sql(file: str, inputs: dict[str, pa.Table], **params) -> list[dict]:
 def command(*args: object, **kwargs) -> subprocess.CompletedProcess[str]:
     """Run `python -m pipeline` in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "pipeline", *map(str, args)], capture_output=True, text=True, **kwargs
+        [sys.executable, "-m", "pipeline", *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        **kwargs,
     )
 
 

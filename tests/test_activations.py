@@ -50,8 +50,8 @@ def test_the_size_of_a_batch_changes_nothing(small_tables, demo):
 def test_shards_are_the_neurons_and_hold_every_variant_once(small_tables):
     shards = list(activations.shards(small_tables))
     assert all(len(set(shard["neuron"].to_pylist())) == 1 for shard in shards)
-    joined = pa.concat_tables(shards).select(["neuron", "rank", "variant"])
-    assert joined.equals(small_tables["variants"].select(["neuron", "rank", "variant"]))
+    key = ["neuron", "rank", "variant"]
+    assert pa.concat_tables(shards).select(key).equals(small_tables["variants"].select(key))
 
 
 def test_a_baseline_measured_again_is_the_samples_own_activation(small_tables):
@@ -72,7 +72,9 @@ def variant(demo, text, **more):
     row |= {"tokens": [demo.token_texts[i] for i in ids], "token_ids": ids, "text_start": 1}
     schema = pa.schema([tables.TABLES["variants"].schema.field(n) for n in (*KEY, *SPAN)])
     lists = [("tokens", pa.list_(pa.string())), ("token_ids", pa.list_(pa.int32()))]
-    schema = pa.schema([*schema, *map(pa.field, *zip(*lists)), pa.field("text_start", pa.int32())])
+    schema = pa.schema(
+        [*schema, *map(pa.field, *zip(*lists, strict=True)), pa.field("text_start", pa.int32())]
+    )
     return pa.Table.from_pylist([row | more], schema=schema)
 
 

@@ -137,9 +137,7 @@ def test_a_killed_run_continues_and_ends_with_the_same_rows(small, small_tables,
     assert process.exitcode == -signal.SIGKILL
     assert len(list((tmp_path / "store/activations/shards").glob("*.parquet"))) == 2
     measure, seen = activations.measure, []
-    monkeypatch.setattr(
-        activations, "measure", lambda *a, **k: (seen.append(1), measure(*a, **k))[1]
-    )
+    monkeypatch.setattr(activations, "measure", lambda *a, **k: (seen.append(1), measure(*a, **k))[1])
     run(config)
     assert len(seen) == len(small_tables["candidates"]) - 2
     for name, data in all_rows(config).items():
@@ -152,7 +150,7 @@ def test_a_damaged_table_is_reported_and_made_anew_once_deleted(copy, small_tabl
     folder = store_of(copy).path("maps", plan(copy)["maps"].key)
     [part] = folder.glob("*.parquet")
     part.write_bytes(part.read_bytes()[:-20])
-    with pytest.raises(StoreError, match="delete .*/maps/.* and run again"):
+    with pytest.raises(StoreError, match=r"delete .*/maps/.* and run again"):
         run(copy)
     shutil.rmtree(folder)
     assert run(copy)

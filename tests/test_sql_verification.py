@@ -96,16 +96,16 @@ def test_words_that_cannot_be_replaced_and_near_duplicates_have_no_variants():
     assert variants([word("red", 0)], near("red", "green"), maps=[map_row(0, duplicate=True)]) == []
 
 
-def variant(number, kind, *, rank=0, phrase="p", is_mat=None, upto_mat=None, **more):
+def variant(number, kind, **more):
     row = {
-        "rank": rank,
+        "rank": 0,
         "variant": number,
         "kind": kind,
         "phrase_start": 0,
         "phrase_end": 1,
-        "phrase": phrase,
-        "is_mat": is_mat,
-        "upto_mat": upto_mat,
+        "phrase": "p",
+        "is_mat": None,
+        "upto_mat": None,
     }
     return row | more
 

@@ -62,9 +62,7 @@ def die_while_writing(folder):
 
 
 def test_a_writer_killed_half_way_leaves_no_table_and_its_remains_are_cleared_in_time(store):
-    process = multiprocessing.get_context("spawn").Process(
-        target=die_while_writing, args=(store.folder,)
-    )
+    process = multiprocessing.get_context("spawn").Process(target=die_while_writing, args=(store.folder,))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -91,7 +89,7 @@ def damage(path, *, at=None, cut=None):
 def test_a_cut_off_file_is_noticed_at_once(store):
     store.write("candidates", "k", DATA, FACTS)
     damage(only_file(store), cut=100)
-    with pytest.raises(StoreError, match="size has changed.*delete .*candidates/k and run again"):
+    with pytest.raises(StoreError, match=r"size has changed.*delete .*candidates/k and run again"):
         store.manifest("candidates", "k")
 
 
@@ -130,9 +128,23 @@ def test_a_kept_shard_is_read_back_and_a_damaged_one_counts_as_none(store):
     store.write_shard("candidates", "s", DATA)
     assert store.read_shard("candidates", "s").equals(DATA)
     path = store.folder / "candidates/shards/s.parquet"
-    damage(path, at=60)
+    damage(path, cut=200)
     assert store.read_shard("candidates", "s") is None
     assert len(list(store.faults())) == 1
+
+
+def test_a_shard_with_a_changed_byte_is_never_read_as_other_rows(store):
+    store.write_shard("candidates", "s", DATA)
+    path = store.folder / "candidates/shards/s.parquet"
+    whole = path.read_bytes()
+    noticed = 0
+    for at in range(len(whole)):
+        damage(path, at=at)
+        found = store.read_shard("candidates", "s")
+        assert found is None or found.equals(DATA)
+        noticed += found is None
+        path.write_bytes(whole)
+    assert noticed > len(whole) / 4
 
 
 def test_what_is_no_table_is_a_fault(store):

@@ -18,7 +18,7 @@ def test_every_empty_table_fits_its_schema(name):
 
 
 def test_nulls_where_none_are_allowed_are_refused():
-    with pytest.raises(TableError, match="candidates.similarity: 1 nulls in 1 rows"):
+    with pytest.raises(TableError, match=r"candidates\.similarity: 1 nulls in 1 rows"):
         tables.check("candidates", rows("candidates", {"similarity": None}))
 
 
@@ -26,7 +26,7 @@ def test_nulls_inside_lists_are_refused():
     found = rows(
         "evidence", {"mats": ["a", None], "mat_words": [], "max_phrases": [], "raised_phrases": []}
     )
-    with pytest.raises(TableError, match="evidence.mats: nulls inside"):
+    with pytest.raises(TableError, match=r"evidence\.mats: nulls inside"):
         tables.check("evidence", found)
 
 

@@ -66,7 +66,7 @@ def test_a_phrase_has_the_same_vector_whatever_else_is_analysed():
             "vocabulary": table(VOCABULARY),
         }
         work = vectors.worker(Config(), inputs)
-        return [row for shard in vectors.shards(inputs) for row in work(shard).to_pylist()][0]
+        return next(row for shard in vectors.shards(inputs) for row in work(shard).to_pylist())
 
     alone, among_others = first_of(0), first_of(0, 1, 2)
     assert alone == among_others

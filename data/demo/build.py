@@ -5,7 +5,7 @@ Text comes from two Debian packages with permissive licences (README.md beside t
 2-layer SoLU transformer in TransformerLens' native form, trained from scratch on this text.
 
 Out, all in this folder: `config.json`, `model.safetensors` (float16), `tokenizer.json`,
-`text/*.parquet` (one column, `text`) and `build.json` (loss, counts, seconds).
+`text/*.parquet` (a sample of the glosses, one column, `text`) and `build.json` (loss, counts, seconds).
 
     apt-get install wordnet-base python3.11-doc
     python data/demo/build.py
@@ -102,9 +102,16 @@ def texts() -> list[str]:
     return found
 
 
-def sample(corpus: list[str], count: int) -> list[str]:
-    """The lines of the first `count` texts, joined to shorter texts: MAPs need little context."""
-    return [p for text in corpus[:count] for p in passages(iter(text.split("\n")), max_chars=240)]
+def sample(max_chars: int) -> list[str]:
+    """Short texts of glosses in a fixed shuffled order, up to `max_chars` characters in all.
+
+    Of one kind only, so that what phrases have in common is not merely the book they come from.
+    """
+    parts = ("noun", "verb", "adj", "adv")
+    found = [text for part in parts for text in passages(glosses(part), max_chars=240)]
+    random.Random(0).shuffle(found)
+    lengths = np.cumsum([len(text) for text in found])
+    return found[: int(np.searchsorted(lengths, max_chars))]
 
 
 def held_out(text: str) -> bool:
@@ -192,7 +199,7 @@ def evaluate(model: NativeModel, ids: torch.Tensor) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=9000, help="training steps of 32 x 128 tokens")
-    parser.add_argument("--sample", type=int, default=14_000, help="texts whose lines go to text/")
+    parser.add_argument("--sample", type=int, default=2_700_000, help="characters of text/")
     args = parser.parse_args()
 
     corpus = texts()
@@ -201,7 +208,7 @@ def main() -> None:
     tokenizer.save(str(HERE / "tokenizer.json"), pretty=False)
     (HERE / "config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
     (HERE / "text").mkdir(exist_ok=True)
-    table = pa.table({"text": sample(kept, args.sample)})
+    table = pa.table({"text": sample(args.sample)})
     pq.write_table(table, HERE / "text" / "part-0.parquet", compression="zstd", compression_level=19)
 
     ids, test_ids = stream(tokenizer, kept), stream(tokenizer, test)
