@@ -132,7 +132,7 @@ class Config:
         if self.text == EMBEDDED:
             return resource("data/demo") / "text"
         path = Path(self.text).expanduser()
-        looks_like_path = path.is_absolute() or self.text.startswith((".", "~"))
+        looks_like_path = path.is_absolute() or self.text.startswith((".", "~")) or path.suffix
         return path if path.exists() or looks_like_path else None
 
     def values(self, names: tuple[str, ...]) -> dict[str, Any]:

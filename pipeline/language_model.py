@@ -156,19 +156,28 @@ def load(config: Config) -> LanguageModel:
 @lru_cache(maxsize=1)
 def _from_folder(folder: Path) -> LanguageModel:
     _quiet()
-    from transformers import PreTrainedTokenizerFast
-
     try:
         settings = json.loads((folder / "config.json").read_text())
-        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
         if settings.get("architecture") == _NATIVE:
-            tokenizer.bos_token = tokenizer.convert_ids_to_tokens(0)
+            tokenizer = _tokenizer(folder / "tokenizer.json")
             bridge = _native(settings, folder / "model.safetensors")
         else:
             bridge, tokenizer = _hugging_face(str(folder), local=True)
     except (ValueError, KeyError, TypeError, RuntimeError, OSError) as exc:
         raise PipelineError(f"MODEL: cannot load {folder}: {_one_line(exc)}") from exc
     return LanguageModel(folder.name, bridge, tokenizer)
+
+
+def _tokenizer(file: Path) -> Any:
+    """The tokenizer of a native model; its token 0 is the BOS."""
+    from transformers import PreTrainedTokenizerFast
+
+    try:
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(file))
+    except Exception as exc:  # noqa: BLE001  (tokenizers raises nothing narrower)
+        raise ValueError(f"{file.name} is damaged: {exc}") from exc
+    tokenizer.bos_token = tokenizer.convert_ids_to_tokens(0)
+    return tokenizer
 
 
 def _native(settings: dict[str, Any], weights: Path) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError, UserError
 
+_READING = {"parquet": {"batch_size": 1024}}  # the default fails on a file without rows
 _FORMS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".txt": "text"}
 
 
@@ -41,23 +42,26 @@ def stream(text: str, path: Path | None) -> Iterator[str]:
     import datasets
 
     datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what it logs, it raises too
     empty = True
     try:
         if path:
             form = _FORMS[listed[0].suffix]
             names = [str(f) for f in listed]
-            rows = datasets.load_dataset(form, data_files=names, split="train", streaming=True)
+            rows = datasets.load_dataset(
+                form, data_files=names, split="train", streaming=True, **_READING.get(form, {})
+            )
         else:
             rows = datasets.load_dataset(text, split="train", streaming=True)
         for row in rows:
-            if not isinstance(row.get("text"), str):
+            if not isinstance(row.get("text", 0), str | None):
                 raise UserError(f"TEXT: {text} has no column 'text' of strings; it has {', '.join(row)}")
-            if row["text"].strip():
+            if row["text"] and row["text"].strip():
                 empty = False
                 yield row["text"]
     except UserError:
         raise
-    except Exception as exc:  # datasets passes on the errors of every format and client it uses
+    except Exception as exc:  # noqa: BLE001  (the errors of every format and client it uses)
         reason = " ".join(str(exc).split())[:200]
         raise PipelineError(
             f"TEXT: cannot read {text}: {reason}; fetch the file again or give another TEXT"
