@@ -9,7 +9,7 @@ GIVEN = $(foreach name,$(OPTIONS),$(if $($(name)),--$(call lower,$(name)) $(call
 DATA_GIVEN = $(if $(DATA),--data $(call quoted,$(DATA)))
 DATABASE = $(call quoted,$(or $(DATA),data)/neurons.duckdb)
 
-.PHONY: help data plan sql check test lint bench build clean
+.PHONY: help data plan sql check test lint bench lock build clean
 .DEFAULT_GOAL := help
 
 help: ## print this help
@@ -42,6 +42,11 @@ lint: .venv/.installed ## check the code's form
 
 bench: .venv/.installed ## speed as ratios of one run, also in data/bench.json
 	@$(BIN)/python tests/bench.py
+
+lock: ## write requirements.lock from what pip finds newest, torch as pinned
+	@rm -rf .venv && $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --editable '.[dev]'
+	@{ head -n 1 requirements.lock; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//'; } > .lock
+	@mv .lock requirements.lock
 
 build: .venv/.installed ## train the embedded model anew (data/demo/README.md)
 	@$(BIN)/python data/demo/build.py

@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline import lexical, tables
 from pipeline.config import Config
 from pipeline.engine import Worker
-from pipeline.vocabulary import vectors as word_vectors
+from pipeline.word_vectors import Vectors
 
 
 def shards(inputs: Mapping[str, pa.Table]) -> Iterator[pa.Table]:
@@ -25,7 +25,7 @@ def shards(inputs: Mapping[str, pa.Table]) -> Iterator[pa.Table]:
 
 def worker(config: Config, inputs: Mapping[str, pa.Table]) -> Worker:
     """The function from evidence to descriptions; `config.describer` says whose."""
-    vectors = word_vectors(inputs["vocabulary"])
+    vectors = Vectors.from_table(inputs["vocabulary"])
 
     def describe(shard: pa.Table) -> pa.Table:
         rows = []

@@ -1,4 +1,4 @@
-"""Word vectors: trained with gensim's FastText, or read from a published file; and what is nearest.
+"""Word vectors trained with gensim's FastText, or read from a published file.
 
 The only module that imports gensim. Vectors leave it as plain arrays: gensim's own files are
 pickles, and `word in vectors` is true there for every word.
@@ -9,13 +9,14 @@ from __future__ import annotations
 import struct
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from pipeline import word
 from pipeline.errors import UserError
+from pipeline.progress import progress
+from pipeline.word_vectors import Vectors
 
 # Sub-words of 5 and 6 letters: with gensim's 3 to 6, spelling drowns meaning in a small text.
 TRAINING = dict(
@@ -23,22 +24,11 @@ TRAINING = dict(
     sample=1e-3, workers=1,
 )  # fmt: skip
 LIMIT = 200_000
-_CHUNK = 1024
 # what gensim's readers raise over bytes that are not vectors
 _FORM_ERRORS = (
     ValueError, EOFError, OSError, NotImplementedError, MemoryError, LookupError, AssertionError,
     struct.error,
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Vectors:
-    """Words by falling frequency; `frequencies` (words,) sum to at most 1; unit `matrix`
-    (words, dimensions) in float32."""
-
-    words: list[str]
-    frequencies: np.ndarray
-    matrix: np.ndarray
 
 
 def train(texts: Iterable[str], seed: int) -> Vectors:
@@ -56,7 +46,7 @@ def train(texts: Iterable[str], seed: int) -> Vectors:
                     print(*found, file=corpus)
         corpus.flush()
         try:
-            model = FastText(corpus_file=corpus.name, seed=seed, **TRAINING)
+            model = FastText(corpus_file=corpus.name, seed=seed, callbacks=[_epochs()], **TRAINING)
         except RuntimeError as exc:
             raise UserError(
                 f"TEXT: too little text to train word vectors on ({exc}); "
@@ -64,6 +54,23 @@ def train(texts: Iterable[str], seed: int) -> Vectors:
             ) from exc
     counts = [model.wv.get_vecattr(w, "count") for w in model.wv.index_to_key]
     return _vectors(model.wv.index_to_key, np.array(counts) / model.corpus_total_words, model.wv.vectors)
+
+
+def _epochs() -> object:
+    """A callback of gensim that shows how many epochs are done."""
+    from gensim.models.callbacks import CallbackAny2Vec
+
+    class Epochs(CallbackAny2Vec):
+        def __init__(self) -> None:
+            self.shown = iter(progress(range(TRAINING["epochs"]), "word vectors", unit="epoch"))
+
+        def on_epoch_begin(self, model: object) -> None:
+            next(self.shown)
+
+        def on_train_end(self, model: object) -> None:
+            next(self.shown, None)
+
+    return Epochs()
 
 
 def load(path: Path) -> Vectors:
@@ -117,33 +124,6 @@ def _vectors(words: list[str], frequencies: np.ndarray, matrix: np.ndarray) -> V
     rows = [first[name] for name in ordered]
     unit = (matrix[rows] / lengths[rows, None]).astype(np.float32)
     return Vectors(ordered, np.array([total[name] for name in ordered]), unit)
-
-
-def nearest(matrix: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `count` nearest rows of a unit `matrix` (words, dimensions) to each row in `queries`.
-
-    `queries` (n,) are row numbers; a row is not its own neighbour. Returns (n, count) row numbers and
-    cosines, nearest first, ties by row number; fewer columns where there are fewer words.
-    """
-    import torch
-
-    everything = torch.from_numpy(matrix)
-    count = min(count, len(matrix) - 1)
-    spare = min(count + 8, len(matrix) - 1)  # so that ties at the cut are settled by row number
-    rows, cosines = [], []
-    for start in range(0, len(queries), _CHUNK):
-        own = torch.from_numpy(queries[start : start + _CHUNK].astype(np.int64))
-        scores = everything[own] @ everything.T  # (chunk, words)
-        scores[torch.arange(len(own)), own] = -torch.inf
-        best = scores.topk(spare)
-        by_row = best.indices.argsort(dim=1, stable=True)
-        order = by_row.gather(1, best.values.gather(1, by_row).argsort(dim=1, descending=True, stable=True))
-        order = order[:, :count]
-        rows.append(best.indices.gather(1, order).numpy())
-        cosines.append(best.values.gather(1, order).numpy())
-    if not rows:
-        return np.zeros((0, count), np.int64), np.zeros((0, count), np.float32)
-    return np.concatenate(rows), np.concatenate(cosines)
 
 
 def inflection(one: str, other: str) -> bool:

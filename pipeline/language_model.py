@@ -174,7 +174,7 @@ def _tokenizer(file: Path) -> Any:
 
     try:
         tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(file))
-    except Exception as exc:  # noqa: BLE001  (tokenizers raises nothing narrower)
+    except Exception as exc:
         raise ValueError(f"{file.name} is damaged: {exc}") from exc
     tokenizer.bos_token = tokenizer.convert_ids_to_tokens(0)
     return tokenizer

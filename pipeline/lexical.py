@@ -12,7 +12,8 @@ from itertools import takewhile
 
 import numpy as np
 
-from pipeline import fasttext, word
+from pipeline import word
+from pipeline.word_vectors import Vectors
 
 _MOST = 0.8  # share of the MATs from which one word or one affix speaks for all
 _AFFIX = 3  # letters of a prefix or suffix worth naming
@@ -31,7 +32,7 @@ class Evidence:
     phrases: list[str]
 
 
-def describe(shown: Evidence, vectors: fasttext.Vectors) -> str:
+def describe(shown: Evidence, vectors: Vectors) -> str:
     """One line about what a neuron's MATs and phrases share; there is at least one MAT."""
     counted = Counter(name.lower() for name in shown.words)
     names = _by_count(counted)
@@ -58,7 +59,7 @@ def _token(shown: Evidence, names: list[str]) -> str | None:
     return f"the token {_quoted(piece)} in {_listed(names)}"
 
 
-def _what(names: list[str], counted: Counter[str], vectors: fasttext.Vectors) -> str:
+def _what(names: list[str], counted: Counter[str], vectors: Vectors) -> str:
     total = counted.total()
     if counted[names[0]] >= _MOST * total:
         kind = "word" if word.alphabetic(names[0]) else "token"
@@ -91,7 +92,7 @@ def _shared_beginning(one: str, other: str) -> str:
     return "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def _nearest(names: list[str], vectors: fasttext.Vectors) -> str | None:
+def _nearest(names: list[str], vectors: Vectors) -> str | None:
     """The word nearest to the mean of the names' vectors that is none of them, if they are alike."""
     places = {name: place for place, name in enumerate(vectors.words)}
     known = [places[name] for name in names if name in places]
@@ -108,7 +109,7 @@ def _nearest(names: list[str], vectors: fasttext.Vectors) -> str | None:
     return None
 
 
-def _beside(phrases: list[str], mats: set[str], vectors: fasttext.Vectors) -> str:
+def _beside(phrases: list[str], mats: set[str], vectors: Vectors) -> str:
     """Rare enough words, other than the MATs', that stand in at least half of the phrases."""
     common = {w for w, p in zip(vectors.words, vectors.frequencies, strict=True) if p > _RARE}
     counted = Counter(name for phrase in phrases for name in set(word.words(phrase)))

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from pipeline import fasttext, tables, word
 from pipeline.config import Config
 from pipeline.engine import Worker
-from pipeline.vocabulary import vectors as word_vectors
+from pipeline.word_vectors import Vectors, nearest
 
 _NEURON = ["model", "layer", "neuron"]
 _SHARD_ROWS = 8192
@@ -40,22 +40,20 @@ def shards(inputs: Mapping[str, pa.Table]) -> Iterator[pa.Table]:
 
 def worker(config: Config, inputs: Mapping[str, pa.Table]) -> Worker:
     """The function from words to their replacements, with the vocabulary at hand."""
-    vectors = word_vectors(inputs["vocabulary"])
+    vectors = Vectors.from_table(inputs["vocabulary"])
     keep = [i for i, name in enumerate(vectors.words) if word.alphabetic(name)]
-    usable = fasttext.Vectors(
-        [vectors.words[i] for i in keep], vectors.frequencies[keep], vectors.matrix[keep]
-    )
+    usable = Vectors([vectors.words[i] for i in keep], vectors.frequencies[keep], vectors.matrix[keep])
     return lambda shard: replacements(shard["word"].to_pylist(), usable, config)
 
 
-def replacements(words: list[str], vectors: fasttext.Vectors, config: Config) -> pa.Table:
+def replacements(words: list[str], vectors: Vectors, config: Config) -> pa.Table:
     """Synonyms and controls of each known word, as rows of `synonyms`."""
     places = {name: place for place, name in enumerate(vectors.words)}
     known = [name for name in words if name in places]
     queries = np.array([places[name] for name in known], np.int64)
     skip = config.inflections == "skip"
     wanted = config.synonyms + (_SPARE if skip else 0)
-    near, cosines = fasttext.nearest(vectors.matrix, queries, wanted)
+    near, cosines = nearest(vectors.matrix, queries, wanted)
     rows = []
     for name, own, neighbours, scores in zip(known, queries, near, cosines, strict=True):
         pairs = list(zip(neighbours.tolist(), scores.tolist(), strict=True))
@@ -66,7 +64,7 @@ def replacements(words: list[str], vectors: fasttext.Vectors, config: Config) ->
     return pa.Table.from_pylist(rows, schema=tables.TABLES["synonyms"].schema)
 
 
-def _controls(own: int, vectors: fasttext.Vectors, config: Config) -> list[tuple[int, float]]:
+def _controls(own: int, vectors: Vectors, config: Config) -> list[tuple[int, float]]:
     """Unrelated words of like frequency, drawn with a seed of the word's own; (place, cosine)."""
     first = max(0, own - _LIKE_FREQUENCY)
     scores = vectors.matrix[first : own + _LIKE_FREQUENCY + 1] @ vectors.matrix[own]

@@ -61,7 +61,7 @@ def stream(text: str, path: Path | None) -> Iterator[str]:
                 yield row["text"]
     except UserError:
         raise
-    except Exception as exc:  # noqa: BLE001  (the errors of every format and client it uses)
+    except Exception as exc:
         reason = " ".join(str(exc).split())[:200]
         raise PipelineError(
             f"TEXT: cannot read {text}: {reason}; fetch the file again or give another TEXT"

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pyarrow as pa
 
-from pipeline import fasttext, tables
+from pipeline import tables
 from pipeline.config import Config
 from pipeline.engine import Worker
-from pipeline.vocabulary import vectors as word_vectors
+from pipeline.word_vectors import Vectors
 
 SIF_A = 1e-3
 _DRAWN = 10_000
@@ -45,13 +45,13 @@ def shards(inputs: Mapping[str, pa.Table]) -> Iterator[pa.Table]:
 
 def worker(config: Config, inputs: Mapping[str, pa.Table]) -> Worker:
     """The function from phrases to their vectors, with the vocabulary at hand."""
-    return PhraseVectors(word_vectors(inputs["vocabulary"]), config.phrases, config.seed)
+    return PhraseVectors(Vectors.from_table(inputs["vocabulary"]), config.phrases, config.seed)
 
 
 class PhraseVectors:
     """Phrase vectors over one vocabulary."""
 
-    def __init__(self, vectors: fasttext.Vectors, method: str, seed: int) -> None:
+    def __init__(self, vectors: Vectors, method: str, seed: int) -> None:
         self.places = {word: place for place, word in enumerate(vectors.words)}
         self.matrix = vectors.matrix
         if method == "sif":

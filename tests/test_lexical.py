@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from pipeline.fasttext import Vectors
 from pipeline.lexical import Evidence
 from pipeline.lexical import describe as describe_evidence
+from pipeline.word_vectors import Vectors
 
 NAMES = ["the", "green", "yellow", "blue", "purple", "table", "perhaps", "family"]
 COLOURS = [[1, 0.1 * i, 0] for i in range(4)]

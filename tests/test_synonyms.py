@@ -5,8 +5,7 @@ from test_sql_verification import word
 
 from pipeline import synonyms
 from pipeline.config import Config
-from pipeline.fasttext import Vectors
-from pipeline.vocabulary import table
+from pipeline.word_vectors import Vectors
 
 NAMES = ["green", "greens", "red", "blue", "table", "chair", "b2", "sofa"]
 ANGLES = [0.0, 0.05, 0.1, 0.15, 1.7, 1.8, 0.01, 1.75]
@@ -20,7 +19,7 @@ def found(words, **settings):
         "candidates": rows("candidates", {"similarity": 0.7}),
         "maps": maps,
         "words": rows("words", *words),
-        "vocabulary": table(VOCABULARY),
+        "vocabulary": VOCABULARY.to_table(),
     }
     work = synonyms.worker(Config(**settings), inputs)
     return [row for shard in synonyms.shards(inputs) for row in work(shard).to_pylist()]

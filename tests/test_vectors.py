@@ -6,9 +6,7 @@ from test_sql_verification import word
 
 from pipeline import vectors
 from pipeline.config import Config
-from pipeline.fasttext import Vectors
-from pipeline.vocabulary import table
-from pipeline.vocabulary import vectors as read_back
+from pipeline.word_vectors import Vectors
 
 DRAW = np.random.default_rng(5)
 MATRIX = DRAW.normal(size=(40, 6)).astype(np.float32) + 0.7
@@ -18,7 +16,7 @@ VOCABULARY = Vectors([f"w{i}" for i in range(40)], FREQUENCIES, MATRIX)
 
 
 def test_a_vocabulary_table_gives_its_vectors_back():
-    found = read_back(table(VOCABULARY))
+    found = Vectors.from_table(VOCABULARY.to_table())
     assert found.words == VOCABULARY.words
     assert np.array_equal(found.matrix, VOCABULARY.matrix)
     assert np.array_equal(found.frequencies, VOCABULARY.frequencies)
@@ -63,7 +61,7 @@ def test_a_phrase_has_the_same_vector_whatever_else_is_analysed():
         inputs = {
             "maps": rows("maps", *maps),
             "words": rows("words", *words),
-            "vocabulary": table(VOCABULARY),
+            "vocabulary": VOCABULARY.to_table(),
         }
         work = vectors.worker(Config(), inputs)
         return next(row for shard in vectors.shards(inputs) for row in work(shard).to_pylist())

@@ -1,0 +1,81 @@
+"""Word vectors at hand: as arrays, as a `vocabulary` table, and what is nearest to what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline import tables
+
+_CHUNK = 512  # words asked for together
+_TILE = 4096  # words of the vocabulary multiplied together, so that the product stays in the cache
+_BLOCK = 32  # words of which the best score stands for all, in a large vocabulary
+_SMALL = 16_384
+_AGAIN = 256  # words whose best blocks are looked at together
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Words by falling frequency; `frequencies` (words,) sum to at most 1; unit `matrix`
+    (words, dimensions) in float32."""
+
+    words: list[str]
+    frequencies: np.ndarray
+    matrix: np.ndarray
+
+    @classmethod
+    def from_table(cls, vocabulary: pa.Table) -> Vectors:
+        """The vectors of a `vocabulary` table."""
+        matrix = vocabulary["vector"].combine_chunks().flatten().to_numpy()
+        return cls(
+            vocabulary["word"].to_pylist(),
+            vocabulary["frequency"].to_numpy(),
+            matrix.reshape(len(vocabulary), -1),
+        )
+
+    def to_table(self) -> pa.Table:
+        """The vectors as rows of `vocabulary`."""
+        count, width = self.matrix.shape
+        offsets = np.arange(0, count * width + 1, width, dtype=np.int32)
+        columns = [
+            pa.array(self.words),
+            pa.array(np.arange(count, dtype=np.int32)),
+            pa.array(self.frequencies.astype(np.float64)),
+            pa.ListArray.from_arrays(offsets, pa.array(self.matrix.ravel())),
+        ]
+        return pa.Table.from_arrays(columns, schema=tables.TABLES["vocabulary"].schema)
+
+
+def nearest(matrix: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The `count` nearest rows of a unit `matrix` (words, dimensions) to each row in `queries`.
+
+    `queries` (n,) are row numbers; a row is not its own neighbour. Returns (n, count) row numbers and
+    cosines, nearest first, ties by row number; fewer columns where there are fewer words.
+
+    The largest k of a row of scores lie in the k blocks with the largest maxima. So only each block's
+    maximum is kept of the whole product, tile by tile while it is in the cache, and the words of the
+    best blocks are looked at again. Eight blocks more than needed settle ties at the edge.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    block = _BLOCK if len(matrix) > _SMALL else 1
+    everything = F.pad(torch.from_numpy(matrix), (0, 0, 0, -len(matrix) % block))
+    count = min(count, len(matrix) - 1)
+    n_blocks = min(count + 9, len(everything) // block)  # one for the word itself
+    rows = [torch.zeros((0, count), dtype=torch.long)]
+    cosines = [torch.zeros((0, count))]
+    for own in torch.from_numpy(queries.astype(np.int64)).split(_CHUNK):
+        products = (everything[own] @ tile.T for tile in everything.split(_TILE))
+        peaks = torch.cat([p.unflatten(1, (-1, block)).amax(2) for p in products], 1)
+        blocks = peaks.topk(n_blocks).indices.sort(1).values  # (chunk, n_blocks), ascending
+        for word, best in zip(own.split(_AGAIN), blocks.split(_AGAIN), strict=True):
+            near = (best[:, :, None] * block + torch.arange(block)).flatten(1)
+            scores = torch.bmm(everything[near], everything[word][:, :, None])[:, :, 0]
+            scores[(near == word[:, None]) | (near >= len(matrix))] = -torch.inf
+            order = scores.argsort(dim=1, descending=True, stable=True)[:, :count]
+            rows.append(near.gather(1, order))
+            cosines.append(scores.gather(1, order))
+    return torch.cat(rows).numpy(), torch.cat(cosines).numpy()

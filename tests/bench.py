@@ -1,0 +1,98 @@
+"""Speed as ratios of one run: printed as a table, stored in data/bench.json.
+
+`make bench`. Each pair is measured in turn on the same inputs, three times, the best counts.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from gensim.models import KeyedVectors
+
+from pipeline import activations, language_model
+from pipeline.config import Config
+from pipeline.tables import empty
+from pipeline.word_vectors import nearest
+
+ROOT = Path(__file__).parent.parent
+
+
+def best_of(times: int, work: Callable[[], object]) -> float:
+    """Seconds of the fastest of some calls."""
+    found = []
+    for _ in range(times):
+        start = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def neighbours(vocabulary: int, words: int) -> dict[str, object]:
+    """Five neighbours of each word: one matrix product against gensim's most_similar per word."""
+    draw = np.random.default_rng(0)
+    matrix = draw.normal(size=(vocabulary, 100)).astype(np.float32)
+    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    queries = draw.choice(vocabulary, words, replace=False)
+    keyed = KeyedVectors(100)
+    keyed.add_vectors([str(i) for i in range(vocabulary)], matrix)
+    keyed.fill_norms()
+    ours = best_of(3, lambda: nearest(matrix, queries, 5))
+    theirs = best_of(1, lambda: [keyed.most_similar(str(q), topn=5) for q in queries])
+    what = f"neighbours of {words:,} words among {vocabulary:,}"
+    return dict(what=what, against="most_similar per word", ours_s=ours, other_s=theirs)
+
+
+def verification(variants: int) -> dict[str, object]:
+    """Variants of the embedded model in batches against one hooked pass per variant."""
+    config = Config()
+    model = language_model.load(config)
+    text = "large green herb having small white flowers and narrow yellow leaves growing in wet places"
+    ids = [model.bos_id, *model.encode(text)]
+    row = dict(model="demo", layer=1, neuron=0, rank=0, replacement=" purple", first_token=2, end_token=3)
+    row |= dict(phrase_start=1, phrase_end=12, tokens=[], token_ids=ids, text_start=1)
+    names = ["model", "layer", "neuron", "rank", "variant", "replacement", "first_token", "end_token"]
+    names += ["phrase_start", "phrase_end"]
+    fields = [empty("variants").schema.field(name) for name in names]
+    fields += [empty("samples").schema.field(name) for name in ("tokens", "token_ids", "text_start")]
+    table = pa.Table.from_pylist([row | {"variant": v} for v in range(variants)], pa.schema(fields))
+
+    def one_by_one() -> None:
+        changed = torch.tensor([ids[:2] + model.encode(" purple") + ids[3:]])
+        for _ in range(variants):
+            hooks = [(model.hook(1), lambda value, hook: None)]
+            with torch.no_grad():
+                model.bridge.run_with_hooks(changed, fwd_hooks=hooks)
+
+    ours = best_of(3, lambda: activations.measure(table, model, config.batch_tokens))
+    theirs = best_of(3, one_by_one)
+    what = f"verification of {variants:,} variants, embedded model"
+    return dict(what=what, against="one hooked pass per variant", ours_s=ours, other_s=theirs)
+
+
+def main() -> None:
+    """Measure, print, store."""
+    rows = [neighbours(200_000, 2_000), neighbours(6_000, 2_000), verification(1_000)]
+    for row in rows:
+        row["ratio"] = row["other_s"] / row["ours_s"]
+        print(
+            f"{row['what']:<52} {row['ours_s']:8.2f} s   {row['against']:<28} {row['other_s']:8.2f} s"
+            f"   {row['ratio']:6.1f} x"
+        )
+    machine = dict(
+        python=platform.python_version(), torch=torch.__version__, threads=torch.get_num_threads()
+    )
+    out = ROOT / "data" / "bench.json"
+    out.write_text(json.dumps(dict(machine=machine, rows=rows), indent=2) + "\n")
+    print(f"stored in {out.relative_to(ROOT)}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
