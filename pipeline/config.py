@@ -45,7 +45,7 @@ class Config:
     )
     layer: int = _option(1, "layer of the neurons, 0-based")
     neurons: str = _option("all", "which neurons: a count (64), 0-63, 3,7,12 or all")
-    similarity: float = _option(0.7, "a candidate's least mean similarity of its MAPs, -1..1")
+    similarity: float = _option(0.6, "a candidate's least mean similarity of its MAPs, -1..1")
     activation: float = _option(0.3, "a feature neuron's least normalised activation, 0..1")
     selectivity: float | None = _option(
         None, "a feature neuron's least selectivity (synonyms less controls); off by default"
@@ -72,7 +72,7 @@ class Config:
     context_tokens: int = _fixed(5, "tokens of a MAP on each side of the MAT")
     max_overlap: float = _fixed(0.8, "share of common words from which two MAPs are one, 0..1")
     controls: int = _fixed(5, "unrelated words put into the place of the MAT's word")
-    control_cosine: float = _fixed(0.2, "largest cosine of a control to the word it replaces")
+    control_share: float = _fixed(0.5, "share of the words of like frequency, least similar, to draw from")
     batch_tokens: int = _fixed(2048, "tokens in one pass of the model, padding included")
     seed: int = _fixed(0, "seed of everything drawn at random")
 

@@ -6,6 +6,7 @@ the words that stand beside them in at least half of the phrases. Deterministic.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from itertools import takewhile
@@ -65,6 +66,8 @@ def _what(names: list[str], counted: Counter[str], vectors: Vectors) -> str:
         kind = "word" if word.alphabetic(names[0]) else "token"
         return f"the {kind} {_quoted(names[0])}"
     listed = _listed(names)
+    if sum(n for name, n in counted.items() if name.isdecimal()) >= _MOST * total:
+        return f"numbers: {listed}"
     if prefix := _affix(names, counted):
         return f'words that begin with "{prefix}": {listed}'
     if suffix := _affix([name[::-1] for name in names], {k[::-1]: n for k, n in counted.items()}):
@@ -122,4 +125,4 @@ def _beside(phrases: list[str], mats: set[str], vectors: Vectors) -> str:
 
 
 def _quoted(name: str) -> str:
-    return f'"{name}"' if word.alphabetic(name) else repr(name).replace("'", '"', 2)
+    return json.dumps(name, ensure_ascii=False)

@@ -68,7 +68,7 @@ STAGES = (
         "070",
         "synonyms",
         ("candidates", "maps", "words", "vocabulary"),
-        settings=("synonyms", "inflections", "controls", "control_cosine", "seed"),
+        settings=("synonyms", "inflections", "controls", "control_share", "seed"),
         code=("synonyms", "fasttext", "word_vectors", "word"),
     ),
     _sql("080_variants.sql"),

@@ -1,8 +1,8 @@
 """What is put into the place of a word: its nearest neighbours, and unrelated words as controls.
 
 In: `candidates`, `maps`, `words`, `vocabulary`. Out: `synonyms`. All neighbours at once by a matrix
-product. A control is drawn, with a seed of the word's own, from the words next to it by frequency
-whose cosine to it is small. Words without a vector have neither.
+product. A control is drawn, with a seed of the word's own, from the less similar half of the words next
+to it by frequency. Words without a vector have neither.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def _controls(own: int, vectors: Vectors, config: Config) -> list[tuple[int, flo
     """Unrelated words of like frequency, drawn with a seed of the word's own; (place, cosine)."""
     first = max(0, own - _LIKE_FREQUENCY)
     scores = vectors.matrix[first : own + _LIKE_FREQUENCY + 1] @ vectors.matrix[own]
-    unrelated = np.nonzero(scores < config.control_cosine)[0]
+    by_score = np.argsort(scores, kind="stable")[: int(config.control_share * len(scores))]
+    unrelated = np.sort(by_score)
     draw = np.random.default_rng([config.seed, crc32(vectors.words[own].encode())])
     drawn = draw.permutation(unrelated)[: config.controls]
     return [(first + int(place), float(scores[place])) for place in drawn]

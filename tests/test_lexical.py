@@ -20,6 +20,7 @@ def describe(words, phrases=(), mats=None):
     ("mats", "expected"),
     [
         (["of"] * 9 + ["to"], 'the word "of"'),
+        (["1853", "1809", "1853"], 'numbers: "1853", "1809"'),
         ([","] * 5, 'the token ","'),
         (["south", "southern", "south"], 'words that begin with "south": "south", "southern"'),
         (["rosaceae", "fagaceae"], 'words that end in "aceae": "fagaceae", "rosaceae"'),
