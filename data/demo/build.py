@@ -29,7 +29,7 @@ import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
 from bs4 import BeautifulSoup
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tqdm import tqdm
 from transformer_lens.config import TransformerBridgeConfig
@@ -196,14 +196,34 @@ def evaluate(model: NativeModel, ids: torch.Tensor) -> float:
     return total / rows
 
 
+def judge(tokenizer: Tokenizer, kept: list[str], test: list[str]) -> dict[str, float]:
+    """Loss of the published weights on held-out texts and on as many of the texts trained on."""
+    model = NativeModel(TransformerBridgeConfig.from_dict(CONFIG))
+    model.load_state_dict({k: v.float() for k, v in load_file(HERE / "model.safetensors").items()})
+    found = {}
+    for name, part in (("held_out", test), ("trained_on", kept[: len(test)])):
+        ids = stream(tokenizer, part)
+        loss = evaluate(model.eval(), ids)
+        n_bytes = sum(len(text.encode()) + 1 for text in part)  # one for the BOS
+        found[f"{name}_tokens"] = len(ids)
+        found[f"{name}_loss_nats_per_token"] = round(loss, 3)
+        found[f"{name}_loss_nats_per_byte"] = round(loss * len(ids) / n_bytes, 4)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=9000, help="training steps of 32 x 128 tokens")
     parser.add_argument("--sample", type=int, default=2_700_000, help="characters of text/")
+    parser.add_argument("--judge", action="store_true", help="only print the loss of the weights here")
     args = parser.parse_args()
 
     corpus = texts()
     kept, test = [t for t in corpus if not held_out(t)], [t for t in corpus if held_out(t)]
+    if args.judge:
+        tokenizer = Tokenizer.from_file(str(HERE / "tokenizer.json"))
+        print(json.dumps(judge(tokenizer, kept, test), indent=2))
+        return
     tokenizer = train_tokenizer(kept)
     tokenizer.save(str(HERE / "tokenizer.json"), pretty=False)
     (HERE / "config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
@@ -211,30 +231,16 @@ def main() -> None:
     table = pa.table({"text": sample(args.sample)})
     pq.write_table(table, HERE / "text" / "part-0.parquet", compression="zstd", compression_level=19)
 
-    ids, test_ids = stream(tokenizer, kept), stream(tokenizer, test)
-    print(f"{len(kept):,} texts, {len(ids):,} tokens to train on; {len(test_ids):,} held out")
+    ids = stream(tokenizer, kept)
     cfg = TransformerBridgeConfig.from_dict(CONFIG)
     torch.manual_seed(0)
     model = NativeModel(cfg)
     initialize_native_model(model, cfg)
     seconds = train(model, ids, steps=args.steps)
-    model.half().float()  # the published weights are float16: judge those
-    save_file(
-        {k: v.half().contiguous() for k, v in model.state_dict().items()},
-        HERE / "model.safetensors",
-    )
-    loss = evaluate(model, test_ids)
-    n_bytes = sum(len(t.encode()) + 1 for t in test)
-    report = dict(
-        steps=args.steps,
-        seconds=round(seconds),
-        train_texts=len(kept),
-        train_tokens=len(ids),
-        held_out_tokens=len(test_ids),
-        held_out_loss_nats_per_token=round(loss, 4),
-        held_out_loss_nats_per_byte=round(loss * len(test_ids) / n_bytes, 4),
-        sample_texts=len(table),
-    )
+    weights = {k: v.half().contiguous() for k, v in model.state_dict().items()}
+    save_file(weights, HERE / "model.safetensors")
+    facts = dict(steps=args.steps, seconds=round(seconds), train_texts=len(kept), train_tokens=len(ids))
+    report = {**facts, **judge(tokenizer, kept, test), "sample_texts": len(table)}
     (HERE / "build.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))
 
