@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import batches, language_model, tables
 from pipeline.config import Config
@@ -25,7 +26,8 @@ _SPAN = ["variant", "replacement", "first_token", "end_token", "phrase_start", "
 
 
 def shards(inputs: Mapping[str, pa.Table]) -> Iterator[pa.Table]:
-    """One table per neuron: its variants with the tokens of the text each stands in."""
+    """One table per neuron: its variants with the ids of the text each stands in, or its tokens
+    where the ids are unknown."""
     variants = inputs["variants"].select([*_SAMPLE, *_SPAN])
     samples = inputs["samples"].select([*_SAMPLE, "tokens", "token_ids", "text_start"])
     by_sample = {tuple(row.values()): i for i, row in enumerate(samples.select(_SAMPLE).to_pylist())}
@@ -35,7 +37,9 @@ def shards(inputs: Mapping[str, pa.Table]) -> Iterator[pa.Table]:
         shard = variants.slice(start, end - start)
         places = [by_sample[tuple(row.values())] for row in shard.select(_SAMPLE).to_pylist()]
         texts = samples.take(pa.array(places))
-        for name in ("tokens", "token_ids", "text_start"):
+        unknown = pc.if_else(pc.is_null(texts["token_ids"]), texts["tokens"], None)
+        shard = shard.append_column("tokens", unknown)
+        for name in ("token_ids", "text_start"):
             shard = shard.append_column(texts.schema.field(name), texts[name])
         yield shard
 

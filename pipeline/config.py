@@ -69,6 +69,7 @@ class Config:
     data: str = _option("data", "folder of the store and of neurons.duckdb")
 
     samples: int = _fixed(20, "texts kept per neuron")
+    max_tokens: int = _fixed(1024, "longest text of a sample, BOS included, if the model allows it")
     context_tokens: int = _fixed(5, "tokens of a MAP on each side of the MAT")
     max_overlap: float = _fixed(0.8, "share of common words from which two MAPs are one, 0..1")
     controls: int = _fixed(5, "unrelated words put into the place of the MAT's word")

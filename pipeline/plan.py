@@ -44,7 +44,7 @@ STAGES = (
     Stage(
         "010",
         "samples",
-        settings=("source", "model", "layer", "text", "samples", "batch_tokens"),
+        settings=("source", "model", "layer", "text", "samples", "max_tokens", "batch_tokens"),
         code=("scan", "batches", "language_model", "texts"),
     ),
     _sql("020_maps.sql"),

@@ -6,13 +6,15 @@ import importlib
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline import database, fingerprint, language_model, notes, select, texts
 from pipeline.config import Config
@@ -20,6 +22,7 @@ from pipeline.engine import Engine, InProcess
 from pipeline.plan import Planned, plan
 from pipeline.progress import progress
 from pipeline.store import Store
+from pipeline.tables import empty
 
 _PACKAGES = ("torch", "transformer-lens", "gensim", "duckdb", "pyarrow", "datasets", "tokenizers")
 
@@ -121,30 +124,30 @@ def _mapped(planned: Planned, config: Config, tables: _Tables, engine: Engine) -
     """Map a stage's function over its shards; of a dear stage, only over those not kept."""
     stage, store = planned.stage, tables.store
     module = importlib.import_module(f"pipeline.{stage.table}")
-    shards = list(module.shards(tables))
     make = partial(module.worker, config, tables)
+    shards = progress(module.shards(tables), stage.table, unit="shard")
     if not stage.dear:
         return _joined(stage.table, engine.map(make, shards))
-    keys = [fingerprint.of_value([planned.own, fingerprint.of_table(shard)]) for shard in shards]
-    kept = {key: store.read_shard(stage.table, key) for key in keys}
-    todo = {key: s for key, s in zip(keys, shards, strict=True) if kept[key] is None}
-    computed = engine.map(make, todo.values())
-    shown = progress(computed, stage.table, unit="neuron", total=len(todo))
-    for key, data in zip(todo, shown, strict=True):
-        store.write_shard(stage.table, key, data)
-        kept[key] = data
-    return _joined(stage.table, (kept[key] for key in keys))
+    keys: list[str] = []
+    missing: deque[str] = deque()
+
+    def not_kept() -> Iterator[pa.Table]:
+        for shard in shards:  # one at a time: a shard may hold long texts
+            keys.append(fingerprint.of_value([planned.own, fingerprint.of_table(shard)]))
+            if store.read_shard(stage.table, keys[-1]) is None:
+                missing.append(keys[-1])
+                yield shard
+
+    for data in engine.map(make, not_kept()):
+        store.write_shard(stage.table, missing.popleft(), data)
+    return _joined(stage.table, (store.read_shard(stage.table, key) for key in keys))
 
 
-def _joined(table: str, parts) -> pa.Table:
-    from pipeline.tables import empty
-
+def _joined(table: str, parts: Iterable[pa.Table]) -> pa.Table:
     return pa.concat_tables([empty(table), *parts]).combine_chunks()
 
 
 def _n_neurons(samples: pa.Table) -> int:
-    import pyarrow.compute as pc
-
     return (pc.max(samples["neuron"]).as_py() or 0) + 1
 
 

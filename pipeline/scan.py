@@ -1,6 +1,6 @@
 """Source `scan`: the texts that activate each neuron of a layer most, by one pass of the model.
 
-Out: `samples`. Texts are cut into windows of at most n_ctx tokens, BOS first in each. The BOS itself
+Out: `samples`. Texts are cut into windows of at most max_tokens, BOS first in each. The BOS itself
 is no text and never the MAT: it is the same in every window. Ties go to the earlier window, so the
 result equals a search through everything; memory holds the winners and one batch, however long the
 text is.
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,8 +32,9 @@ def scan(config: Config, model: LanguageModel, texts: Iterable[str]) -> pa.Table
     `text_id` is the number of the window in the order of the texts. A neuron has fewer rows only
     where there are fewer windows. Ordered by (neuron, rank).
     """
-    winners = _Winners(model.n_neurons, config.samples, model.n_ctx)
-    numbered = enumerate(_windows(model, texts))
+    longest = min(model.n_ctx, config.max_tokens)
+    winners = _Winners(model.n_neurons, config.samples, longest)
+    numbered = enumerate(_windows(model, texts, longest))
     while group := list(islice(numbered, GROUPED)):
         lengths = [len(window) for _, window in group]
         for places in batches.by_length(lengths, config.batch_tokens):
@@ -42,9 +43,9 @@ def scan(config: Config, model: LanguageModel, texts: Iterable[str]) -> pa.Table
     return winners.table(config, model)
 
 
-def _windows(model: LanguageModel, texts: Iterable[str]) -> Iterator[list[int]]:
-    """Each text's ids, cut into windows of n_ctx tokens with the BOS first."""
-    room = model.n_ctx - 1
+def _windows(model: LanguageModel, texts: Iterable[str], longest: int) -> Iterator[list[int]]:
+    """Each text's ids, cut into windows of at most `longest` tokens with the BOS first."""
+    room = longest - 1
     texts = iter(progress(texts, "scan", unit="text"))
     while group := list(islice(texts, 256)):
         for ids in model.encode_batch(group):
@@ -55,12 +56,12 @@ def _windows(model: LanguageModel, texts: Iterable[str]) -> Iterator[list[int]]:
 class _Winners:
     """The best windows of each neuron so far, with their ids and activations."""
 
-    def __init__(self, n_neurons: int, samples: int, n_ctx: int) -> None:
+    def __init__(self, n_neurons: int, samples: int, longest: int) -> None:
         import torch
 
         self.peaks = torch.full((samples, n_neurons), -torch.inf)
         self.numbers = torch.full((samples, n_neurons), -1)
-        self.values = np.zeros((n_neurons, samples, n_ctx), np.float32)
+        self.values = np.zeros((n_neurons, samples, longest), np.float32)
         self.ids: dict[int, list[int]] = {}
 
     def offer(
@@ -110,29 +111,30 @@ class _Winners:
 
     def table(self, config: Config, model: LanguageModel) -> pa.Table:
         """The winners as rows of `samples`."""
-        rows = []
-        names, model_name = model.token_texts, config.model_name
-        for neuron in range(self.values.shape[0]):
-            for rank, number in enumerate(self.numbers[:, neuron].tolist()):
-                if number < 0:
-                    break
-                ids = self.ids[number]
-                values = self.values[neuron, rank, : len(ids)].tolist()
-                mat = 1 + int(np.argmax(self.values[neuron, rank, 1 : len(ids)]))
-                rows.append(
-                    dict(
-                        model=model_name,
-                        layer=config.layer,
-                        neuron=neuron,
-                        rank=rank,
-                        text_id=number,
-                        tokens=[names[i] for i in ids],
-                        token_ids=ids,
-                        activations=values,
-                        text_start=1,
-                        mat_index=mat,
-                        max_activation=values[mat],
-                        source="scan",
-                    )
-                )
-        return pa.Table.from_pylist(rows, schema=tables.TABLES["samples"].schema)
+        schema = tables.TABLES["samples"].schema
+        own = dict(model=config.model_name, layer=config.layer, text_start=1, source="scan")
+        names = model.token_texts
+        parts = [
+            pa.Table.from_pylist([own | row for row in self._rows(neuron, names)], schema=schema)
+            for neuron in range(model.n_neurons)
+        ]
+        return pa.concat_tables(parts).combine_chunks()
+
+    def _rows(self, neuron: int, names: list[str]) -> Iterator[dict[str, Any]]:
+        """One neuron's winners, strongest first; fewer where there were fewer windows."""
+        for rank, number in enumerate(self.numbers[:, neuron].tolist()):
+            if number < 0:
+                return
+            ids = self.ids[number]
+            values = self.values[neuron, rank, : len(ids)]
+            mat = 1 + int(values[1:].argmax())
+            yield dict(
+                neuron=neuron,
+                rank=rank,
+                text_id=number,
+                tokens=[names[i] for i in ids],
+                token_ids=ids,
+                activations=values,
+                mat_index=mat,
+                max_activation=values[mat],
+            )
