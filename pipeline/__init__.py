@@ -18,6 +18,7 @@ def id_feature_neuron_results(  # noqa: PLR0913  (the arguments people know)
     similarity_threshold: float,
     norm_act_threshold: float,
     num_synonyms: int,
+    **settings: object,
 ) -> pd.DataFrame:
     """Run the pipeline and return its feature neurons, strongest first.
 
@@ -25,11 +26,10 @@ def id_feature_neuron_results(  # noqa: PLR0913  (the arguments people know)
     (raw units, over originals and variants), `desc` (null where no description was made) and
     `max_phrases` (list of maximum activation phrases, strongest first).
     `num_neurons` is a count or any other form of NEURONS; `similarity_threshold` is in -1..1,
-    `norm_act_threshold` in 0..1. Everything else has its default; the store is `data/`.
+    `norm_act_threshold` in 0..1. `settings` are other fields of Config, such as `text` or `data`.
     Raises UserError for arguments that cannot be, before a model is loaded.
     """
     from pipeline.config import Config
-    from pipeline.database import feature_neurons
     from pipeline.run import run
 
     config = Config(
@@ -39,6 +39,9 @@ def id_feature_neuron_results(  # noqa: PLR0913  (the arguments people know)
         similarity=similarity_threshold,
         activation=norm_act_threshold,
         synonyms=num_synonyms,
+        **settings,
     )
-    run(config)
-    return feature_neurons(config)
+    found = run(config)["feature_neurons"]
+    found = found.sort_by([("avg_activation", "descending"), ("neuron", "ascending")])
+    found = found.select(["neuron", "avg_activation", "description", "max_phrases"]).to_pandas()
+    return found.rename(columns={"neuron": "index", "description": "desc"})

@@ -7,12 +7,12 @@ the end of its phrase only. Plain passes over batches of texts of like length.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -65,9 +65,14 @@ def measure(variants: pa.Table, model: LanguageModel, batch_tokens: int) -> pa.T
         acts = model.activations(ids, rows[0]["layer"])  # (variant, token, neuron)
         for line, place in enumerate(places):
             row, (spliced, phrase_start, _) = rows[place], found[place]
-            values[place] = acts[line, phrase_start : len(spliced), row["neuron"]].max().item()
+            peak = acts[line, phrase_start : len(spliced), row["neuron"]].max().item()
+            values[place] = peak if math.isfinite(peak) else None
     columns = [variants[key] for key in (*_SAMPLE, "variant")]
-    columns += [pa.array(np.array(values, object), pa.float32()), pa.array([f[2] for f in found])]
+    statuses = [
+        "not_finite" if status == "ok" and value is None else status
+        for (_, _, status), value in zip(found, values, strict=True)
+    ]
+    columns += [pa.array(values, pa.float32()), pa.array(statuses)]
     return pa.Table.from_arrays(columns, schema=tables.TABLES["activations"].schema)
 
 
@@ -88,8 +93,13 @@ def _splice(row: dict[str, Any], model: LanguageModel) -> tuple[list[int], int, 
 
 
 def _ids_again(row: dict[str, Any], model: LanguageModel) -> list[int]:
-    """The ids of a text without any: tokenised again; empty where its tokens come out otherwise."""
+    """The ids of a text without any: tokenised again; empty where its tokens come out otherwise.
+
+    Half a character (U+FFFD) may stand for any bytes, so a text that holds one has no sure ids.
+    """
     start = row["text_start"]
+    if any("\ufffd" in token for token in row["tokens"]):
+        return []
     ids = model.encode("".join(row["tokens"][start:]))
     if [model.token_texts[i] for i in ids] != row["tokens"][start:]:
         return []

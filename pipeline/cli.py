@@ -26,15 +26,19 @@ def main(argv: list[str] | None = None) -> int:
         given = {f.name: value for f in OPTIONS if (value := getattr(args, f.name, None)) is not None}
         config = Config(**given)
         return args.command(config, args)
-    except PipelineError as exc:
-        print(f"error: {exc}", file=sys.stderr)
-        return exc.exit_code
-    except KeyboardInterrupt:
-        print("interrupted; what was whole is kept, the same command continues", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader of our output went away
         sys.stderr.close()
         return 0
+    except PipelineError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return exc.exit_code
+    except OSError as exc:
+        where = f"{exc.filename}: " if exc.filename else ""
+        print(f"error: {where}{exc.strerror or exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; what was whole is kept, the same command continues", file=sys.stderr)
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,11 +80,10 @@ def _run(config: Config, args: argparse.Namespace) -> int:
     from pipeline.run import run
 
     start = time.monotonic()
-    made = run(config)
-    if not made:
+    tables = run(config)
+    if not tables.made:
         print("nothing left to do: every table is in the store", file=sys.stderr)
-    with database.connect(config) as con:
-        print(terminal.results(con, config))
+    print(terminal.results(tables, config))
     print(f"{time.monotonic() - start:.1f} s; {database.path_of(config)}", file=sys.stderr)
     return 0
 

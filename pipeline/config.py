@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,12 +79,22 @@ class Config:
     seed: int = _fixed(0, "seed of everything drawn at random")
 
     def __post_init__(self) -> None:
-        _between("LAYER", self.layer, 0, None, whole=True)
+        for field_ in dataclasses.fields(self):
+            object.__setattr__(self, field_.name, _as_declared(field_, getattr(self, field_.name)))
+        _between("LAYER", self.layer, 0, None)
         _between("SIMILARITY", self.similarity, -1, 1)
         _between("ACTIVATION", self.activation, 0, 1)
-        _between("SYNONYMS", self.synonyms, 1, 100, whole=True)
-        if self.selectivity is not None and not math.isfinite(self.selectivity):
-            raise UserError(f"SELECTIVITY is {self.selectivity}; give a finite number or leave it out")
+        _between("SYNONYMS", self.synonyms, 1, 100)
+        if self.selectivity is not None:
+            _between("SELECTIVITY", self.selectivity, -math.inf, None)
+        for name in ("samples", "context_tokens", "controls", "batch_tokens"):
+            _between(name, getattr(self, name), 1, None)
+        _between("max_tokens", self.max_tokens, 2, None)
+        _between("max_overlap", self.max_overlap, 0, 1)
+        _between("control_share", self.control_share, 0, 1)
+        for name in ("model", "text", "data"):
+            if not getattr(self, name):
+                raise UserError(f"{name.upper()} is empty; leave it out to use {_DEFAULTS[name]!r}")
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise UserError(f"{name.upper()} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
@@ -149,14 +160,29 @@ class Config:
         return found
 
 
+_DEFAULTS = {f.name: f.default for f in dataclasses.fields(Config)}
 OPTIONS = tuple(f for f in dataclasses.fields(Config) if f.metadata["option"])
 
 
-def _between(name: str, value: float, low: float, high: float | None, *, whole: bool = False) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+def _as_declared(field_: dataclasses.Field, value: Any) -> Any:
+    """A value in its field's type, so that 1 and 1.0 are the same setting wherever they come from."""
+    name, kind = field_.name.upper(), field_.type.removesuffix(" | None")
+    if value is None and field_.type.endswith("None"):
+        return None
+    if kind == "str":
+        return str(value)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise UserError(f"{name} is {value!r}; it must be a number")
-    if whole and not isinstance(value, int):
+    if kind == "float":
+        return float(value) + 0.0  # -0.0 is 0.0
+    if not isinstance(value, numbers.Integral):
         raise UserError(f"{name} is {value}; it must be a whole number")
+    return int(value)
+
+
+def _between(name: str, value: float, low: float, high: float | None) -> None:
     if not math.isfinite(value) or value < low or (high is not None and value > high):
         limits = f"from {low} to {high}" if high is not None else f"{low} or more"
+        if low == -math.inf:
+            limits = "a finite number"
         raise UserError(f"{name} is {value}; it must be {limits}")

@@ -1,7 +1,7 @@
 """A description of each selected neuron.
 
-In: `evidence`, `vocabulary`. Out: `descriptions`. What cannot be described is null with the reason in
-`status`, never a text.
+In: `evidence`, `vocabulary`. Out: `descriptions`. A describer that fails leaves null with the reason in
+`status`, never a text; the lexical one always finds something to say.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ def worker(config: Config, inputs: Mapping[str, pa.Table]) -> Worker:
     def describe(shard: pa.Table) -> pa.Table:
         rows = []
         for row in shard.to_pylist():
-            phrases = row["max_phrases"] + row["raised_phrases"]
-            shown = lexical.Evidence(row["mats"], row["mat_words"], phrases)
+            shown = lexical.Evidence(row["mats"], row["mat_words"], row["max_phrases"])
             rows.append(
                 dict(
                     {key: row[key] for key in ("model", "layer", "neuron")},

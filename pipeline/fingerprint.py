@@ -30,14 +30,6 @@ def of_file(path: Path) -> str:
         raise UserError(f"cannot read {path}: {exc.strerror}") from exc
 
 
-def of_folder(path: Path) -> dict[str, str]:
-    """Of each file in a folder, by its name there; of a single file, by its own name."""
-    if path.is_file():
-        return {path.name: of_file(path)}
-    files = sorted(f for f in path.rglob("*") if f.is_file())
-    return {str(f.relative_to(path)): of_file(f) for f in files}
-
-
 def of_table(data: pa.Table) -> str:
     """Of a table's rows and schema, however they are chunked or cut from a larger table."""
     digest = hashlib.sha256()

@@ -26,7 +26,7 @@ _LISTED = 5
 @dataclass(frozen=True)
 class Evidence:
     """What is known of one neuron: the MAT of each MAP, the word that holds it (the MAT itself
-    where none does), and the phrases, MAPs and raised variants."""
+    where none does), and the MAPs as phrases. Variants are left out: they are copies of their MAPs."""
 
     mats: list[str]
     words: list[str]
@@ -97,8 +97,7 @@ def _shared_beginning(one: str, other: str) -> str:
 
 def _nearest(names: list[str], vectors: Vectors) -> str | None:
     """The word nearest to the mean of the names' vectors that is none of them, if they are alike."""
-    places = {name: place for place, name in enumerate(vectors.words)}
-    known = [places[name] for name in names if name in places]
+    known = [vectors.places[name] for name in names if name in vectors.places]
     if len(known) < 2 or len(known) < len(names) / 2:
         return None
     total = vectors.matrix[known].sum(0)
@@ -114,7 +113,7 @@ def _nearest(names: list[str], vectors: Vectors) -> str | None:
 
 def _beside(phrases: list[str], mats: set[str], vectors: Vectors) -> str:
     """Rare enough words, other than the MATs', that stand in at least half of the phrases."""
-    common = {w for w, p in zip(vectors.words, vectors.frequencies, strict=True) if p > _RARE}
+    common = set(vectors.words[: int((vectors.frequencies > _RARE).sum())])
     counted = Counter(name for phrase in phrases for name in set(word.words(phrase)))
     shared = [
         (-n, name)

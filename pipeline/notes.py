@@ -50,10 +50,7 @@ def _similarity(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
 
 
 def _synonyms(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
-    candidates = tables["candidates"].select(["model", "layer", "neuron"])
-    words = tables["words"].join(candidates, candidates.column_names, join_type="left semi")
-    asked = len(pc.unique(words.filter(words["replaceable"])["word"]))
-    return f"for {len(pc.unique(data['word'])):,} of {asked:,} words; the others are unknown"
+    return f"for {len(pc.unique(data['word'])):,} words; other words of candidates have no vector"
 
 
 def _candidates(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:

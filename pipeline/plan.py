@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import fingerprint, select, tables, texts
+from pipeline import fingerprint, language_model, select, tables, texts
 from pipeline.config import Config
 from pipeline.store import Store
 
@@ -23,7 +23,7 @@ class Stage:
 
     `settings` are fields of Config; `code` the modules whose source decides the rows; `sql` the file
     in sql/ where the stage is a SELECT. `dear` stages keep their shards, so that nothing is measured
-    or paid twice.
+    or paid twice; `shared` are the tables that every shard sees as a whole.
     """
 
     number: str
@@ -33,6 +33,7 @@ class Stage:
     code: tuple[str, ...] = ()
     sql: str | None = None
     dear: bool = False
+    shared: tuple[str, ...] = ()
 
 
 def _sql(file: str) -> Stage:
@@ -80,6 +81,7 @@ STAGES = (
         code=("activations", "batches", "language_model"),
         dear=True,
     ),
+    _sql("095_retentions.sql"),
     _sql("100_averages.sql"),
     _sql("110_normalised.sql"),
     _sql("120_selected.sql"),
@@ -91,6 +93,7 @@ STAGES = (
         settings=("describer",),
         code=("descriptions", "lexical", "word_vectors", "word"),
         dear=True,
+        shared=("vocabulary",),
     ),
     _sql("140_feature_neurons.sql"),
 )
@@ -106,8 +109,9 @@ class Planned:
 
     @property
     def own(self) -> str:
-        """Fingerprint of code and settings alone: what a shard's key is made of beside its rows."""
-        return fingerprint.of_value({k: v for k, v in self.made_of.items() if k != "inputs"})
+        """Fingerprint of what a shard's rows do not show: code, settings, shared tables."""
+        shared = {table: self.made_of["inputs"][table] for table in self.stage.shared}
+        return fingerprint.of_value({**self.made_of, "inputs": shared})
 
 
 def plan(config: Config) -> dict[str, Planned]:
@@ -159,14 +163,14 @@ def _model(config: Config) -> dict[str, Any]:
 
 
 def _model_files(folder: Path) -> list[str]:
-    return sorted(f.name for f in folder.iterdir() if f.suffix in (".json", ".safetensors"))
+    return [n for n in (*language_model.FILES, "tokenizer_config.json") if (folder / n).is_file()]
 
 
 def _text(config: Config) -> dict[str, Any]:
     path = config.text_path
     if path is None:
         return {"name": config.text}
-    return {f.name: fingerprint.of_file(f) for f in texts.files(path)}
+    return {str(f.relative_to(path.parent)): fingerprint.of_file(f) for f in texts.files(path)}
 
 
 def _fasttext(config: Config, text: dict[str, Any]) -> dict[str, Any]:

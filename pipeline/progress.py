@@ -20,11 +20,11 @@ def progress(items: Iterable[Item], what: str, *, unit: str, total: int | None =
         yield from tqdm(items, desc=what, unit=f" {unit}", total=total, delay=_BAR_AFTER_S, leave=False)
         return
     start = told = time.monotonic()
-    for number, item in enumerate(items):
+    for number, item in enumerate(items, 1):
+        yield item
         now = time.monotonic()
         if now - told > _LINE_EVERY_S:
             told = now
             rate = number / (now - start)
             rest = f" of {total:,}, {(total - number) / rate:.0f} s left" if total else ""
-            print(f"{what}: {number:,}{rest}, {rate:.0f} {unit}s/s", file=sys.stderr, flush=True)
-        yield item
+            print(f"{what}: {number:,}{rest}, {rate:.1f} {unit}s/s", file=sys.stderr, flush=True)

@@ -32,39 +32,19 @@ def store_of(config: Config) -> Store:
     return Store(Path(config.data) / "store")
 
 
-def run(config: Config, engine: Engine | None = None) -> bool:
-    """Make every table of the plan that is not in the store; whether anything had to be made.
+class Tables(Mapping[str, pa.Table]):
+    """The tables of one plan, read from the store when they are asked for.
 
-    One summary line per stage goes to stderr. Raises PipelineError; whatever was whole stays whole.
+    `made` says whether any of them, or the database, had to be made.
     """
-    language_model.check(config)
-    planned = plan(config)
-    store = store_of(config)
-    tables = _Tables(store, planned)
-    missing = [p for table, p in planned.items() if not tables.manifest(table)]
-    if missing or not database.is_current(config, planned):
-        store.prepare()
-    for each in missing:
-        if each.stage.table == "maps":
-            language_model.check_range(config, None, _n_neurons(tables["samples"]))
-        _make(each, config, tables, engine or InProcess())
-    for table in planned:
-        for warning in tables.manifest(table)["warnings"]:
-            _tell(f"WARNING: {warning}")
-    if missing or not database.is_current(config, planned):
-        database.build(config, planned, store)
-        return True
-    return False
-
-
-class _Tables(Mapping[str, pa.Table]):
-    """The tables of one plan, read from the store when they are asked for."""
 
     def __init__(self, store: Store, planned: dict[str, Planned]) -> None:
         self.store, self.planned = store, planned
+        self.made = False
         self._read: dict[str, pa.Table] = {}
 
     def manifest(self, table: str) -> dict | None:
+        """What the store says of a table; null where it is not made yet."""
         return self.store.manifest(table, self.planned[table].key)
 
     def __getitem__(self, table: str) -> pa.Table:
@@ -72,14 +52,48 @@ class _Tables(Mapping[str, pa.Table]):
             self._read[table] = self.store.read(table, self.planned[table].key)
         return self._read[table]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self.planned)
 
     def __len__(self) -> int:
         return len(self.planned)
 
 
-def _make(planned: Planned, config: Config, tables: _Tables, engine: Engine) -> None:
+def run(config: Config, engine: Engine | None = None) -> Tables:
+    """Make every table of the plan that is not in the store, and the database if it is another's.
+
+    Returns the plan's own tables, whatever other runs do to the database meanwhile. One summary line
+    per stage goes to stderr. Raises PipelineError; whatever was whole stays whole.
+    """
+    language_model.check(config)
+    planned = plan(config)
+    tables = Tables(store_of(config), planned)
+    missing = [p for table, p in planned.items() if not tables.manifest(table)]
+    tables.made = bool(missing) or not database.is_current(config, planned)
+    if tables.made:
+        _refuse_early(config, {p.stage.table for p in missing})
+        tables.store.prepare()
+    # published vectors come first: a file of another form is refused before the model works
+    missing.sort(key=lambda p: p.stage.table != "vocabulary" or config.fasttext == "train")
+    for each in missing:
+        if each.stage.table == "maps":
+            language_model.check_range(config, None, _n_neurons(tables["samples"]))
+        _make(each, config, tables, engine or InProcess())
+    for table in planned:
+        for warning in tables.manifest(table)["warnings"]:
+            _tell(f"WARNING: {warning}")
+    if tables.made:
+        database.build(config, planned, tables.store)
+    return tables
+
+
+def _refuse_early(config: Config, missing: set[str]) -> None:
+    """Read one text, if texts will be read, so that an empty or odd set is refused at once."""
+    if "samples" in missing or ("vocabulary" in missing and config.fasttext == "train"):
+        next(texts.stream(config.text, config.text_path))
+
+
+def _make(planned: Planned, config: Config, tables: Tables, engine: Engine) -> None:
     """Make one table, store it with its manifest, and say so in a line."""
     stage = planned.stage
     start = time.monotonic()
@@ -104,7 +118,9 @@ def _make(planned: Planned, config: Config, tables: _Tables, engine: Engine) -> 
     }
     tables.store.write(stage.table, planned.key, data, facts)
     note = notes.note(stage.table, data, tables)
-    _tell(f"{stage.number} {stage.table:<15} {len(data):>9,} rows  {seconds:6.1f} s  {note}".rstrip())
+    source = f"from {len(tables[stage.reads[0]]):,} {stage.reads[0]}" if stage.reads else ""
+    made = f"{stage.number} {stage.table:<15} {len(data):>9,} rows {source:<24}"
+    _tell(f"{made} {seconds:6.1f} s  {note}".rstrip())
 
 
 def _samples(config: Config) -> pa.Table:
@@ -120,7 +136,7 @@ def _vocabulary(config: Config) -> pa.Table:
     return vocabulary.vocabulary(config, texts.stream(config.text, config.text_path))
 
 
-def _mapped(planned: Planned, config: Config, tables: _Tables, engine: Engine) -> pa.Table:
+def _mapped(planned: Planned, config: Config, tables: Tables, engine: Engine) -> pa.Table:
     """Map a stage's function over its shards; of a dear stage, only over those not kept."""
     stage, store = planned.stage, tables.store
     module = importlib.import_module(f"pipeline.{stage.table}")
@@ -134,7 +150,7 @@ def _mapped(planned: Planned, config: Config, tables: _Tables, engine: Engine) -
     def not_kept() -> Iterator[pa.Table]:
         for shard in shards:  # one at a time: a shard may hold long texts
             keys.append(fingerprint.of_value([planned.own, fingerprint.of_table(shard)]))
-            if store.read_shard(stage.table, keys[-1]) is None:
+            if store.read_shard(stage.table, keys[-1]) is None:  # none, or damaged: made again
                 missing.append(keys[-1])
                 yield shard
 

@@ -62,7 +62,7 @@ class _Winners:
         self.peaks = torch.full((samples, n_neurons), -torch.inf)
         self.numbers = torch.full((samples, n_neurons), -1)
         self.values = np.zeros((n_neurons, samples, longest), np.float32)
-        self.ids: dict[int, list[int]] = {}
+        self.ids: dict[int, np.ndarray] = {}
 
     def offer(
         self, numbers: Sequence[int], windows: Sequence[list[int]], activations: torch.Tensor
@@ -105,7 +105,7 @@ class _Winners:
                 row = places[slot] - samples
                 length = len(windows[row])
                 held[slot, :length] = activations[row, :length, neuron]
-                self.ids[int(self.numbers[slot, neuron])] = windows[row]
+                self.ids[int(self.numbers[slot, neuron])] = np.array(windows[row], np.int32)
         if len(self.ids) > 2 * self.numbers.numel():
             self.ids = {n: self.ids[n] for n in self.numbers.unique().tolist() if n >= 0}
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,9 +51,11 @@ class Store:
                 if (path / name).stat().st_size != file["bytes"]:
                     raise StoreError(_damaged(path / name, "its size has changed", path))
         except FileNotFoundError as exc:
-            if path.exists():
-                raise StoreError(_damaged(path, f"{exc.filename} is missing", path)) from exc
-            return None
+            if not path.exists():
+                return None
+            if (path / "manifest.json").exists() and (path / _PART).exists():
+                return self.manifest(table, key)  # another run has just put it there
+            raise StoreError(_damaged(path, f"{exc.filename} is missing", path)) from exc
         except (OSError, ValueError, KeyError, TypeError) as exc:
             raise StoreError(_damaged(path / "manifest.json", exc, path)) from exc
         return manifest
@@ -101,29 +102,29 @@ class Store:
         path = self.folder / table / "shards" / f"{key}.parquet"
         with _told(self.folder):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".writing-{os.getpid()}-{key}")
+            temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
             try:
-                _write(data, temporary)
-                temporary.replace(path)
+                _write(data, temporary / path.name)
+                (temporary / path.name).replace(path)
             finally:
-                temporary.unlink(missing_ok=True)
+                shutil.rmtree(temporary, ignore_errors=True)
 
     def prepare(self) -> None:
         """Make sure the folder can be written, and clear what runs that died left a day ago."""
         with _told(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.folder).close()
-            for left in self.folder.glob("**/.writing-*"):
-                if left.stat().st_mtime < time.time() - _STALE_S:
-                    shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+            for left in (*self.folder.parent.glob(".writing-*"), *self.folder.glob("**/.writing-*")):
+                with suppress(FileNotFoundError):  # another run has just finished with it
+                    if left.stat().st_mtime < time.time() - _STALE_S:
+                        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def versions(self, table: str) -> list[dict[str, Any]]:
-        """The manifests of every version of a table, newest first."""
-        found = [
-            manifest
-            for path in (self.folder / table).glob("*/manifest.json")
-            if (manifest := self.manifest(table, path.parent.name))
-        ]
+        """The manifests of every whole version of a table, newest first."""
+        found = []
+        for path in (self.folder / table).glob("*/manifest.json"):
+            with suppress(StoreError):  # an old damaged one is for `check` to tell
+                found.append(self.manifest(table, path.parent.name))
         return sorted(found, key=lambda manifest: manifest["created"], reverse=True)
 
     def faults(self) -> Iterator[str]:

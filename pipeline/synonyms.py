@@ -48,9 +48,8 @@ def worker(config: Config, inputs: Mapping[str, pa.Table]) -> Worker:
 
 def replacements(words: list[str], vectors: Vectors, config: Config) -> pa.Table:
     """Synonyms and controls of each known word, as rows of `synonyms`."""
-    places = {name: place for place, name in enumerate(vectors.words)}
-    known = [name for name in words if name in places]
-    queries = np.array([places[name] for name in known], np.int64)
+    known = [name for name in words if name in vectors.places]
+    queries = np.array([vectors.places[name] for name in known], np.int64)
     skip = config.inflections == "skip"
     wanted = config.synonyms + (_SPARE if skip else 0)
     near, cosines = nearest(vectors.matrix, queries, wanted)

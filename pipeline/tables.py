@@ -87,7 +87,7 @@ TABLES = {
             _SAMPLE_KEY,
             (
                 *_SAMPLE,
-                _nullable("text_id", pa.int64(), "index of the text in its data set"),
+                _nullable("text_id", pa.int64(), "number of the text in its set; a scan counts windows"),
                 _column("tokens", _TEXTS, "the text's tokens, BOS first"),
                 _nullable("token_ids", pa.list_(pa.int32()), "their ids, where known"),
                 _column("activations", _FLOATS, "the neuron's activation at each token"),
@@ -114,8 +114,8 @@ TABLES = {
                 _column("activations", _FLOATS, "their activations, raw units"),
                 _column("phrase", pa.string(), "the tokens joined"),
                 _column("max_activation", pa.float32(), "activation at the MAT, raw units"),
-                _nullable("token_before", pa.string(), "token before the MAP, null at the start"),
-                _nullable("token_after", pa.string(), "token after the MAP, null at the end"),
+                _column("text_before", pa.string(), "up to three tokens before the MAP, joined"),
+                _column("text_after", pa.string(), "up to three tokens after the MAP, joined"),
                 _column("duplicate", pa.bool_(), "a higher-ranking MAP says nearly the same"),
             ),
         ),
@@ -222,7 +222,23 @@ TABLES = {
                 *_SAMPLE,
                 _column("variant", pa.int32(), "number of the variant of its MAP"),
                 _nullable("activation", pa.float32(), "maximum over the phrase's tokens, raw units"),
-                _column("status", pa.string(), "ok; too_long; lossy: the tokens have no sure ids"),
+                _column("status", pa.string(), "ok; too_long; not_finite; lossy: no sure ids"),
+            ),
+        ),
+        Table(
+            "retentions",
+            "one row per (model, layer, neuron, rank, variant)",
+            (*_SAMPLE_KEY, "variant"),
+            (
+                *_SAMPLE,
+                _column("variant", pa.int32(), "number of the variant of its MAP; 0: baseline"),
+                _column("kind", pa.string(), "baseline, synonym or control"),
+                _nullable("is_mat", pa.bool_(), "the word replaced holds the MAT"),
+                _nullable("upto_mat", pa.bool_(), "the word replaced starts at or before the MAT"),
+                _nullable("activation", pa.float32(), "maximum over the phrase's tokens, raw units"),
+                _nullable("baseline", pa.float32(), "that of the unmodified text"),
+                _nullable("retention", pa.float64(), "activation / baseline, where that is positive"),
+                _column("raised", pa.bool_(), "a synonym that activates more, beyond rounding"),
             ),
         ),
         Table("averages", "one row per (model, layer, neuron)", _NEURON_KEY, _AVERAGES),
@@ -280,7 +296,8 @@ TABLES = {
 def check(name: str, data: pa.Table) -> pa.Table:
     """Return `data` as it is if it fits the schema of table `name`, else raise TableError.
 
-    Held against: column names and order, types, nulls (in lists too), uniqueness of the key.
+    Held against: column names and order, types, nulls and finite values (in lists too), uniqueness of
+    the key.
     """
     table = TABLES[name]
     expected = [c.name for c in table.columns]
@@ -294,8 +311,12 @@ def check(name: str, data: pa.Table) -> pa.Table:
             raise TableError(
                 f"{name}.{column.name}: {values.null_count} nulls in {len(data)} rows, expected none"
             )
-        if pa.types.is_list(column.type) and pc.list_flatten(values).null_count:
-            raise TableError(f"{name}.{column.name}: nulls inside the lists, expected none")
+        if pa.types.is_list(column.type):
+            values = pc.list_flatten(values)
+            if values.null_count:
+                raise TableError(f"{name}.{column.name}: nulls inside the lists, expected none")
+        if pa.types.is_floating(values.type) and not pc.all(pc.is_finite(values), min_count=0).as_py():
+            raise TableError(f"{name}.{column.name}: not all values are finite")
     distinct = data.select(table.key).group_by(list(table.key)).aggregate([])
     if len(distinct) != len(data):
         raise TableError(

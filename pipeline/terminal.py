@@ -5,16 +5,43 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
+from pipeline import select
 from pipeline.config import Config
 from pipeline.errors import UserError
 
 _SHOWN = 30
 _PHRASES = 3
-_CONTROL = {code: None for code in (*range(32), *range(127, 160))}
+# control characters of C0 and C1, and those that turn the direction of writing
+_CONTROL = dict.fromkeys(
+    (*range(32), *range(127, 160), 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+)
+
+
+_RESULTS = """
+with strongest as (
+    select *
+    from feature_neurons
+    order by avg_activation desc, neuron
+    limit $shown
+),
+phrases as (
+    select model, layer, neuron,
+        list({'tokens': tokens, 'mat': mat_index - start} order by rank)[: $phrases] as phrases
+    from maps
+    where not duplicate
+    group by model, layer, neuron
+)
+select neuron, avg_activation, normalised_activation, similarity, selectivity, description, phrases
+from strongest
+join phrases using (model, layer, neuron)
+order by avg_activation desc, neuron
+"""
 
 
 def colours() -> bool:
@@ -27,38 +54,31 @@ def plain(text: str) -> str:
     return text.replace("\n", "\u23ce").replace("\t", " ").translate(_CONTROL)
 
 
-def results(con: duckdb.DuckDBPyConnection, config: Config) -> str:
+def results(tables: Mapping[str, pa.Table], config: Config) -> str:
     """How many neurons each step left, and the feature neurons, strongest first."""
-    counts = con.execute(
-        "select (select count(*) from similarity), (select count(*) from candidates), "
-        "(select count(*) from feature_neurons)"
-    ).fetchone()
-    neurons, candidates, features = counts
     lines = [
-        f"{config.model_name}, layer {config.layer}: {neurons:,} neurons, "
-        f"{candidates:,} candidates (similarity >= {config.similarity:g}), "
-        f"{features:,} feature neurons (normalised activation >= {config.activation:g})"
+        f"{plain(config.model_name)}, layer {config.layer}: {len(tables['similarity']):,} neurons, "
+        f"{len(tables['candidates']):,} candidates (similarity >= {config.similarity:g}), "
+        f"{len(tables['feature_neurons']):,} feature neurons "
+        f"(normalised activation >= {config.activation:g})"
     ]
-    rows = con.execute(
-        "select neuron, avg_activation, normalised_activation, similarity, selectivity, description "
-        "from feature_neurons order by avg_activation desc, neuron"
-    ).fetchall()
-    phrases = con.execute(
-        "select neuron, tokens, mat_index - start from maps where not duplicate order by neuron, rank"
-    ).fetchall()
-    if rows:
-        lines += ["", "neuron  avg act   norm    sim  select  description"]
-    for number, average, norm, similarity, selectivity, text in rows[:_SHOWN]:
-        numbers = f"{norm:6.2f} {similarity:6.2f}  {_number(selectivity)}"
-        lines.append(f"{number:>6} {average:>8.3g} {numbers}  {text or '-'}")
-        own = [(tokens, mat) for n, tokens, mat in phrases if n == number]
-        lines += [f"{'':39} {_marked(*phrase)}" for phrase in own[:_PHRASES]]
-    if len(rows) > _SHOWN:
-        lines.append(
-            f'... and {len(rows) - _SHOWN} more: python -m pipeline sql "select * from feature_neurons"'
-        )
+    with select.connect() as con:
+        con.register("feature_neurons", tables["feature_neurons"])
+        con.register("maps", tables["maps"])
+        rows = con.execute(_RESULTS, {"shown": _SHOWN, "phrases": _PHRASES}).fetchall()
     if not rows:
         lines.append("No feature neuron passes these thresholds; lower SIMILARITY or ACTIVATION.")
+    else:
+        lines += ["", "neuron  avg act   norm    sim  select  description"]
+    for number, average, norm, similarity, selectivity, text, phrases in rows:
+        scores = f"{norm:6.2f} {similarity:6.2f}  {_number(selectivity)}"
+        lines.append(f"{number:>6} {average:>8.3g} {scores}  {plain(text or '-')}")
+        lines += [f"{'':39} {_marked(phrase['tokens'], phrase['mat'])}" for phrase in phrases]
+    if len(tables["feature_neurons"]) > len(rows):
+        lines.append(
+            f"... and {len(tables['feature_neurons']) - len(rows)} more: "
+            'python -m pipeline sql "select * from feature_neurons"'
+        )
     return "\n".join(lines)
 
 
@@ -100,7 +120,7 @@ def _headline(con: duckdb.DuckDBPyConnection, number: int) -> str:
         [number],
     ).fetchone()
     return (
-        f"{model}, layer {layer}, neuron {number}: {text or 'no feature neuron'}\n"
+        f"{plain(model)}, layer {layer}, neuron {number}: {plain(text or 'no feature neuron')}\n"
         f"similarity {_number(similarity)}, normalised activation {_number(norm)}, "
         f"selectivity {_number(selectivity)}"
     )
@@ -123,7 +143,7 @@ def answer(con: duckdb.DuckDBPyConnection, query: str, form: str) -> str:
         if found is None:
             return ""
         if form == "table":
-            return f"{found}\n"
+            return "\n".join(plain(line) for line in f"{found}\n".split("\n"))
         rows, names = found.fetchall(), found.columns
     except duckdb.Error as exc:
         raise UserError(f"SQL: {exc}") from exc

@@ -52,7 +52,7 @@ class PhraseVectors:
     """Phrase vectors over one vocabulary."""
 
     def __init__(self, vectors: Vectors, method: str, seed: int) -> None:
-        self.places = {word: place for place, word in enumerate(vectors.words)}
+        self.places = vectors.places
         self.matrix = vectors.matrix
         if method == "sif":
             self.weights = (SIF_A / (SIF_A + vectors.frequencies)).astype(np.float32)

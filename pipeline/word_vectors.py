@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,11 @@ class Vectors:
     words: list[str]
     frequencies: np.ndarray
     matrix: np.ndarray
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The row of each word."""
+        return {name: place for place, name in enumerate(self.words)}
 
     @classmethod
     def from_table(cls, vocabulary: pa.Table) -> Vectors:
@@ -56,7 +62,7 @@ def nearest(matrix: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.nda
 
     The largest k of a row of scores lie in the k blocks with the largest maxima. So only each block's
     maximum is kept of the whole product, tile by tile while it is in the cache, and the words of the
-    best blocks are looked at again. Eight blocks more than needed settle ties at the edge.
+    best blocks are looked at again. Where more words are equal than eight blocks hold, all are.
     """
     import torch
     import torch.nn.functional as F
@@ -64,18 +70,29 @@ def nearest(matrix: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.nda
     block = _BLOCK if len(matrix) > _SMALL else 1
     everything = F.pad(torch.from_numpy(matrix), (0, 0, 0, -len(matrix) % block))
     count = min(count, len(matrix) - 1)
-    n_blocks = min(count + 9, len(everything) // block)  # one for the word itself
+    n_blocks = min(count + 9, len(everything) // block)  # one for the word itself, eight for ties
     rows = [torch.zeros((0, count), dtype=torch.long)]
     cosines = [torch.zeros((0, count))]
-    for own in torch.from_numpy(queries.astype(np.int64)).split(_CHUNK):
-        products = (everything[own] @ tile.T for tile in everything.split(_TILE))
+
+    def best(own: torch.Tensor, near: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The best of some rows `near` (queries, rows), ascending, for each query."""
+        scores = torch.bmm(everything[near], everything[own][:, :, None])[:, :, 0]
+        scores[(near == own[:, None]) | (near >= len(matrix))] = -torch.inf
+        order = scores.argsort(dim=1, descending=True, stable=True)[:, :count]
+        return near.gather(1, order), scores.gather(1, order)
+
+    for chunk in torch.from_numpy(queries.astype(np.int64)).split(_CHUNK):
+        products = (everything[chunk] @ tile.T for tile in everything.split(_TILE))
         peaks = torch.cat([p.unflatten(1, (-1, block)).amax(2) for p in products], 1)
-        blocks = peaks.topk(n_blocks).indices.sort(1).values  # (chunk, n_blocks), ascending
-        for word, best in zip(own.split(_AGAIN), blocks.split(_AGAIN), strict=True):
-            near = (best[:, :, None] * block + torch.arange(block)).flatten(1)
-            scores = torch.bmm(everything[near], everything[word][:, :, None])[:, :, 0]
-            scores[(near == word[:, None]) | (near >= len(matrix))] = -torch.inf
-            order = scores.argsort(dim=1, descending=True, stable=True)[:, :count]
-            rows.append(near.gather(1, order))
-            cosines.append(scores.gather(1, order))
+        chosen = peaks.topk(n_blocks)
+        blocks = chosen.indices.sort(1).values  # (chunk, n_blocks), ascending
+        within = (blocks[:, :, None] * block + torch.arange(block)).flatten(1)
+        found = [best(*parts) for parts in zip(chunk.split(_AGAIN), within.split(_AGAIN), strict=True)]
+        near, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
+        for tied in (chosen.values[:, -1] >= scores[:, -1] - 1e-6).nonzero().flatten().tolist():
+            near[tied], scores[tied] = (
+                part[0] for part in best(chunk[tied : tied + 1], torch.arange(len(matrix))[None])
+            )
+        rows.append(near)
+        cosines.append(scores)
     return torch.cat(rows).numpy(), torch.cat(cosines).numpy()

@@ -39,12 +39,12 @@ def find_words(maps: pa.Table) -> pa.Table:
 
 
 def _words_of(phrase: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    before = phrase["token_before"] or ""
+    before = phrase["text_before"]
     text = "".join(phrase["tokens"])
     # where each token begins, then where the phrase ends; an empty token begins where the next does
     begins = list(accumulate(map(len, phrase["tokens"]), initial=0))
     index = 0
-    for match in word.find(before + text + (phrase["token_after"] or "")):
+    for match in word.find(before + text + phrase["text_after"]):
         start, end = match.start() - len(before), match.end() - len(before)
         if start < 0 or end > len(text):
             continue

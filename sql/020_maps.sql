@@ -1,5 +1,6 @@
 -- The token that drives each neuron hardest, with its neighbours in the text, one per sample.
--- A MAP that shares at least max_overlap of its words with a higher-ranking one is a duplicate.
+-- A MAP that has the MAT of a higher-ranking one and shares at least max_overlap of its words with it
+-- is a duplicate.
 -- reads:  samples
 -- writes: maps
 -- grain:  one row per (model, layer, neuron, rank)
@@ -18,6 +19,7 @@ phrases as (
     select
         *,
         array_to_string(tokens[start + 1 : stop], '') as phrase,
+        lower(trim(tokens[mat_index + 1])) as peak,
         list_distinct(regexp_extract_all(lower(phrase), '\p{L}+')) as spoken
     from cut
 ),
@@ -30,8 +32,11 @@ duplicates as (
         and earlier.neuron = later.neuron
         and earlier.rank < later.rank
     where earlier.phrase = later.phrase
-        or len(list_intersect(earlier.spoken, later.spoken))
-            >= $max_overlap * greatest(1, len(list_distinct(earlier.spoken || later.spoken)))
+        or (
+            earlier.peak = later.peak
+            and len(list_intersect(earlier.spoken, later.spoken))
+                >= $max_overlap * greatest(1, len(list_distinct(earlier.spoken || later.spoken)))
+        )
 )
 select
     model, layer, neuron, rank,
@@ -42,8 +47,8 @@ select
     activations[start + 1 : stop] as activations,
     phrase,
     max_activation,
-    case when start > 0 then tokens[start] end as token_before,
-    tokens[stop + 1] as token_after,
+    array_to_string(tokens[greatest(1, start - 2) : start], '') as text_before,
+    array_to_string(tokens[stop + 1 : stop + 3], '') as text_after,
     duplicates.rank is not null as duplicate
 from phrases
 left join duplicates using (model, layer, neuron, rank)

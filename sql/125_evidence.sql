@@ -1,6 +1,6 @@
 -- What a describer is shown of each selected neuron: its MATs and MAPs, and the variants that
 -- activate it more than their originals.
--- reads:  selected, maps, words, variants, activations
+-- reads:  selected, maps, words, variants, retentions
 -- writes: evidence
 -- grain:  one row per (model, layer, neuron)
 with mat_words as (
@@ -20,24 +20,19 @@ phrases as (
     where not duplicate
     group by model, layer, neuron
 ),
-measured as (
-    select variants.*, activations.activation
-    from variants
-    join activations using (model, layer, neuron, rank, variant)
-),
-raised as (
+above as (
     select
-        v.model, v.layer, v.neuron,
-        list(v.phrase order by v.activation desc, v.rank, v.variant) as raised_phrases
-    from measured as v
-    join measured as original using (model, layer, neuron, rank)
-    where original.variant = 0 and v.kind = 'synonym' and v.activation > original.activation
-    group by v.model, v.layer, v.neuron
+        model, layer, neuron,
+        list(variants.phrase order by retentions.activation desc, rank, variant) as raised_phrases
+    from retentions
+    join variants using (model, layer, neuron, rank, variant)
+    where raised
+    group by model, layer, neuron
 )
 select
     model, layer, neuron, mats, mat_words, max_phrases,
     coalesce(raised_phrases, []::varchar[]) as raised_phrases
 from selected
 join phrases using (model, layer, neuron)
-left join raised using (model, layer, neuron)
+left join above using (model, layer, neuron)
 order by model, layer, neuron

@@ -74,7 +74,7 @@ def small(tmp_path_factory, small_text, demo) -> Config:
         activation=0.1,
         synonyms=2,
     )
-    assert run(config)
+    assert run(config).made
     return config
 
 

@@ -40,6 +40,9 @@ def test_neurons_that_mean_nothing_are_refused(spec):
         ({"similarity": float("nan")}, "SIMILARITY is nan"),
         ({"activation": -0.1}, "ACTIVATION is -0.1; it must be from 0 to 1"),
         ({"activation": "high"}, "ACTIVATION is 'high'; it must be a number"),
+        ({"selectivity": "x"}, "SELECTIVITY is 'x'; it must be a number"),
+        ({"model": ""}, "MODEL is empty"),
+        ({"max_tokens": 1}, "max_tokens is 1; it must be 2 or more"),
         ({"layer": -1}, "LAYER is -1; it must be 0 or more"),
         ({"layer": 1.5}, "LAYER is 1.5; it must be a whole number"),
         ({"synonyms": 0}, "SYNONYMS is 0"),
@@ -58,3 +61,10 @@ def test_settings_outside_their_limits_are_refused_with_what_is_allowed(setting,
 @pytest.mark.parametrize("setting", [{"similarity": -1}, {"similarity": 1}, {"activation": 0}])
 def test_the_limits_themselves_are_allowed(setting):
     assert Config(**setting)
+
+
+def test_numbers_are_one_setting_wherever_they_come_from():
+    import numpy as np
+
+    assert Config(similarity=1, layer=np.int64(1), neurons=64) == Config(similarity=1.0, neurons="64")
+    assert str(Config(similarity=-0.0).similarity) == "0.0"

@@ -50,4 +50,4 @@ def test_a_description_does_not_depend_on_the_order_of_equals():
 def test_one_piece_of_several_words_is_named_as_the_token_it_is():
     words, mats = ["beak", "bee", "beard"], [" be", " be", "be"]
     assert describe(words, mats=mats) == 'the token "be" in "beak", "beard", "bee"'
-    assert describe(["of", "off"], mats=["of", "x"]).startswith("words like") is False
+    assert describe(["of", "off"], mats=["of", "f"]) == '"of", "off"'

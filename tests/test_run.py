@@ -37,7 +37,7 @@ def test_every_table_of_a_run_fits_its_schema_and_holds_rows(small_tables):
 
 def test_a_second_run_has_nothing_to_do(copy, monkeypatch):
     monkeypatch.setattr("pipeline.run._make", None)
-    assert run(copy) is False
+    assert run(copy).made is False
 
 
 def test_two_runs_on_fresh_stores_give_the_same_rows(small, small_tables, tmp_path):
@@ -50,7 +50,7 @@ def test_two_runs_on_fresh_stores_give_the_same_rows(small, small_tables, tmp_pa
 def test_a_changed_threshold_measures_nothing_again(copy, monkeypatch):
     measured = []
     monkeypatch.setattr(activations, "measure", lambda *a, **k: measured.append(a))
-    assert run(dataclasses.replace(copy, activation=0.5, similarity=0.3))
+    assert run(dataclasses.replace(copy, activation=0.5, similarity=0.3)).made
     assert measured == []
 
 
@@ -97,17 +97,15 @@ def test_the_database_holds_every_table_with_its_rows(small, small_tables):
     assert (settings["similarity"], settings["model"]) == ("0.25", "demo")
 
 
-def test_the_seeds_function_returns_its_four_columns(copy, monkeypatch):
-    monkeypatch.chdir(os.path.dirname(copy.data))
-    fields = {"text": copy.text}
-    monkeypatch.setattr(
-        "pipeline.config.Config", lambda **given: dataclasses.replace(copy, **fields, **given, data="data")
-    )
-    found = pipeline.id_feature_neuron_results(1, "demo", "0-95", 0.25, 0.1, 2)
+def test_the_seeds_function_returns_its_four_columns(copy):
+    found = pipeline.id_feature_neuron_results(1, "demo", 96, 0.25, 0.1, 2, text=copy.text, data=copy.data)
     assert list(found.columns) == ["index", "avg_activation", "desc", "max_phrases"]
     assert len(found)
     assert found["avg_activation"].is_monotonic_decreasing
     assert all(isinstance(phrase, str) for phrases in found["max_phrases"] for phrase in phrases)
+    with database.connect(copy) as con:
+        rows = con.sql("select neuron, description from feature_neurons order by neuron").fetchall()
+    assert sorted(zip(found["index"], found["desc"], strict=True)) == rows
 
 
 def test_the_seeds_function_refuses_bad_arguments():
@@ -153,13 +151,13 @@ def test_a_damaged_table_is_reported_and_made_anew_once_deleted(copy, small_tabl
     with pytest.raises(StoreError, match=r"delete .*/maps/.* and run again"):
         run(copy)
     shutil.rmtree(folder)
-    assert run(copy)
+    assert run(copy).made
     assert all_rows(copy)["maps"].equals(small_tables["maps"])
 
 
 def test_no_candidates_give_an_empty_result_and_no_error(copy):
     none = dataclasses.replace(copy, similarity=1.0)
-    assert run(none)
+    assert run(none).made
     with database.connect(none) as con:
         assert con.sql("select * from feature_neurons").fetchall() == []
         assert con.sql("select * from feature_neurons_at(1.0, 0.5)").fetchall() == []

@@ -33,7 +33,7 @@ def test_a_map_is_the_mat_with_five_tokens_on_each_side():
     assert found["tokens"] == tokens[7:18]
     assert found["phrase"] == "".join(tokens[7:18])
     assert (found["mat"], found["mat_index"], found["start"]) == (" t12", 12, 7)
-    assert (found["token_before"], found["token_after"]) == (" t6", " t18")
+    assert (found["text_before"], found["text_after"]) == (" t4 t5 t6", " t18 t19 t20")
     assert found["activations"] == [0.25] * 5 + [1.0] + [0.25] * 5
 
 
@@ -47,8 +47,8 @@ def test_a_map_is_never_shorter_than_its_text_allows(length, data):
     first = max(text_start, mat - 5) if mat >= text_start else mat
     assert found["tokens"] == tokens[first : mat + 6]
     assert found["start"] == first
-    assert found["token_before"] == (tokens[first - 1] if first else None)
-    assert found["token_after"] == (tokens[mat + 6] if mat + 6 < length else None)
+    assert found["text_before"] == "".join(tokens[max(0, first - 3) : first])
+    assert found["text_after"] == "".join(tokens[mat + 6 : mat + 9])
 
 
 def test_the_bos_is_not_part_of_a_map_unless_it_is_the_mat():
@@ -69,14 +69,16 @@ def test_near_identical_maps_count_once_and_the_stronger_stays():
         sample(0, ["Changed", " in", " version", " 3", ".", "5"], 1),
         sample(1, ["Changed", " in", " version", " 3", ".", "6"], 1),
         sample(2, ["changed", " IN", " Version"], 1),
+        sample(5, ["Changed", " in", " version", " 3", ".", "7"], 5),  # another MAT
+        sample(6, ["Changed", " in", " version", " 3", ".", "8"], 5),
         sample(3, ["the", " green", " leaves", " of", " spring"], 1),
         sample(4, ["changed", " in", " version", " 3", ".", "6"], 1, neuron=1),
     )
-    assert [row["duplicate"] for row in found] == [False, True, True, False, False]
+    assert [row["duplicate"] for row in found] == [False, True, True, False, False, False, False]
 
 
 def test_the_overlap_from_which_maps_are_one_is_a_setting():
-    pair = [sample(0, ["a b c d"], 0), sample(1, ["a b c e"], 0)]  # 3 of 5 words
+    pair = [sample(0, ["a", " b c d"], 0), sample(1, ["a", " b c e"], 0)]  # 3 of 5 words
     assert [row["duplicate"] for row in maps(*pair, max_overlap=0.6)] == [False, True]
     assert [row["duplicate"] for row in maps(*pair, max_overlap=0.7)] == [False, False]
 
@@ -115,6 +117,8 @@ def map_row(rank, *, duplicate=False, **more):
         "activations": [1.0],
         "phrase": "a",
         "max_activation": 1.0,
+        "text_before": "",
+        "text_after": "",
         "duplicate": duplicate,
     } | more
 

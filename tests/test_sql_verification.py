@@ -110,16 +110,18 @@ def variant(number, kind, **more):
     return row | more
 
 
-def averages(given):
+def retentions(given):
     """`given`: pairs of a variant and its activation."""
-    found = run_sql(
-        "100_averages.sql",
-        {
-            "variants": rows("variants", *[v for v, _ in given]),
-            "activations": rows("activations", *[measured(v, a) for v, a in given]),
-        },
-    )
-    return found[0] if len(found) == 1 else found
+    inputs = {
+        "variants": rows("variants", *[v for v, _ in given]),
+        "activations": rows("activations", *[measured(v, a) for v, a in given]),
+    }
+    return rows("retentions", *run_sql("095_retentions.sql", inputs))
+
+
+def averages(given):
+    [found] = run_sql("100_averages.sql", {"retentions": retentions(given)})
+    return found
 
 
 def measured(row, activation):
@@ -180,6 +182,16 @@ def test_a_neuron_whose_mat_is_no_word_has_no_selectivity():
 def test_what_could_not_be_measured_is_counted_and_left_out():
     found = averages([(variant(0, "baseline"), 2.0), (variant(1, "synonym", **MAT), None)])
     assert (found["avg_activation"], found["n_variants"], found["n_lost"]) == (2.0, 0, 1)
+
+
+def test_a_synonym_raises_a_neuron_only_beyond_rounding():
+    given = [
+        (variant(0, "baseline"), 2.0),
+        (variant(1, "synonym", **MAT), 2.0 + 1e-5),
+        (variant(2, "synonym", **MAT), 2.001),
+        (variant(3, "control", **MAT), 9.0),
+    ]
+    assert averages(given)["n_raised"] == 1
 
 
 def test_a_baseline_that_is_not_positive_has_no_retention():
@@ -248,7 +260,7 @@ def test_evidence_holds_distinct_maps_and_the_variants_above_their_originals():
             ),
             "words": rows("words", word("a", 0), word("Red", 1, is_mat=True)),
             "variants": rows("variants", *[v for v, _ in given]),
-            "activations": rows("activations", *[measured(v, a) for v, a in given]),
+            "retentions": retentions(given),
         },
     )
     assert found["mats"] == [" Red", " ;"]

@@ -30,6 +30,12 @@ def test_nulls_inside_lists_are_refused():
         tables.check("evidence", found)
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_what_is_not_a_finite_number_is_refused(odd):
+    with pytest.raises(TableError, match="similarity: not all values are finite"):
+        tables.check("candidates", rows("candidates", {"similarity": odd}))
+
+
 def test_other_types_missing_and_additional_columns_are_refused():
     other = GOOD.set_column(1, "layer", GOOD["layer"].cast(pa.int64()))
     with pytest.raises(TableError, match=r"candidates.layer: type int64, expected int32"):

@@ -7,8 +7,8 @@ from pipeline import word
 from pipeline.words import find_words
 
 
-def words(tokens, *, before=None, after=None, start=0, mat=0):
-    phrase = map_row(0, tokens=tokens, token_before=before, token_after=after, start=start)
+def words(tokens, *, before="", after="", start=0, mat=0):
+    phrase = map_row(0, tokens=tokens, text_before=before, text_after=after, start=start)
     phrase["mat_index"] = mat
     return find_words(rows("maps", phrase)).to_pylist()
 
@@ -37,6 +37,10 @@ def test_half_a_character_belongs_to_its_word():
     assert words([" caf"], after="\ufffd") == []
 
 
+def test_a_word_cut_at_its_apostrophe_is_not_one():
+    assert words([" don"], after="'t") == []
+
+
 def test_a_marker_holds_no_words():
     assert [w["text"] for w in words(["<|endoftext|>", "The"])] == ["The"]
 
@@ -61,11 +65,9 @@ def test_empty_tokens_do_no_harm():
 def test_words_are_those_of_the_whole_text_that_lie_inside_the_map(tokens, data):
     start = data.draw(st.integers(0, len(tokens)))
     stop = data.draw(st.integers(start, len(tokens)))
-    before = tokens[start - 1] if start else None
-    after = tokens[stop] if stop < len(tokens) else None
+    before, after = "".join(tokens[:start]), "".join(tokens[stop:])
     found = words(tokens[start:stop], before=before, after=after, start=start, mat=start)
-    low = len("".join(tokens[max(0, start - 1) : start]))
-    text = "".join(tokens[max(0, start - 1) : stop + 1])
+    low, text = len(before), "".join(tokens)
     high = low + len("".join(tokens[start:stop]))
     inside = [m for m in word.find(text) if low <= m.start() and m.end() <= high]
     assert [w["text"] for w in found] == [m[0] for m in inside]
