@@ -20,6 +20,9 @@ _KINDS = {"int": int, "float": float, "float | None": float, "str": str}
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code; a PipelineError becomes one line on stderr."""
+    for stream in (sys.stdout, sys.stderr):  # tokens hold every character; a terminal may not
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     parser = _parser()
     args = parser.parse_args(argv)
     try:
@@ -110,7 +113,8 @@ def _sql(config: Config, args: argparse.Namespace) -> int:
     with database.connect(config) as con:
         if args.query is None:
             return terminal.prompt(con)
-        print(terminal.answer(con, args.query, args.format), end="")
+        text = terminal.answer(con, args.query, args.format)
+        print(terminal.steady(text) if sys.stdout.isatty() else text, end="")
     return 0
 
 

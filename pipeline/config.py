@@ -111,10 +111,11 @@ class Config:
         spec = self.neurons.strip()
         if spec == "all":
             return ((0, LAST_NEURON),)
-        listed = f"0-{int(spec) - 1}" if spec.isdecimal() else spec.removesuffix(",")
+        is_count = re.fullmatch(r"\d{1,10}", spec)
+        listed = f"0-{int(spec) - 1}" if is_count else spec.removesuffix(",")
         ranges = []
         for part in listed.split(","):
-            match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+            match = re.fullmatch(r"\s*(\d{1,10})\s*(?:-\s*(\d{1,10})\s*)?", part)
             first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
             if first > last or last > LAST_NEURON:
                 raise UserError(
@@ -129,7 +130,7 @@ class Config:
         """The folder of the model, or null where `model` is a name for TransformerLens."""
         if self.model == EMBEDDED:
             return resource("data/demo")
-        path = Path(self.model).expanduser()
+        path = _path("MODEL", self.model)
         looks_like_path = path.is_absolute() or self.model.startswith((".", "~"))
         return path if path.is_dir() or looks_like_path else None
 
@@ -143,8 +144,8 @@ class Config:
         """The file or folder of texts, or null where `text` is a data set on the Hub."""
         if self.text == EMBEDDED:
             return resource("data/demo") / "text"
-        path = Path(self.text).expanduser()
-        looks_like_path = path.is_absolute() or self.text.startswith((".", "~")) or path.suffix
+        path = _path("TEXT", self.text)
+        looks_like_path = path.is_absolute() or self.text.startswith((".", "~")) or bool(path.suffix)
         return path if path.exists() or looks_like_path else None
 
     def values(self, names: tuple[str, ...]) -> dict[str, Any]:
@@ -170,6 +171,8 @@ def _as_declared(field_: dataclasses.Field, value: Any) -> Any:
     if value is None and field_.type.endswith("None"):
         return None
     if kind == "str":
+        if not isinstance(value, str | int | Path):
+            raise UserError(f"{name} is {value!r}; it must be a text")
         return str(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise UserError(f"{name} is {value!r}; it must be a number")
@@ -178,6 +181,13 @@ def _as_declared(field_: dataclasses.Field, value: Any) -> Any:
     if not isinstance(value, numbers.Integral):
         raise UserError(f"{name} is {value}; it must be a whole number")
     return int(value)
+
+
+def _path(name: str, given: str) -> Path:
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as exc:
+        raise UserError(f"{name} is {given!r}: {exc}") from exc
 
 
 def _between(name: str, value: float, low: float, high: float | None) -> None:

@@ -33,8 +33,9 @@ def is_current(config: Config, planned: dict[str, Planned]) -> bool:
     """Whether the database holds exactly the tables of this plan."""
     try:
         with connect(config) as con:
-            found = con.execute("select value from settings where name = 'key'").fetchone()
-        return found == (_key(planned),)
+            key = con.execute("select value from settings where name = 'key'").fetchone()
+            there = {name for (name,) in con.execute("select table_name from duckdb_tables()").fetchall()}
+        return key == (_key(planned),) and there >= planned.keys()
     except (PipelineError, duckdb.Error):
         return False
 

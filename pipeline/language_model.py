@@ -123,8 +123,8 @@ def check(config: Config) -> None:
         )
     try:
         shape = json.loads((folder / "config.json").read_text())
-    except ValueError as exc:
-        raise UserError(f"MODEL: {folder / 'config.json'} is not JSON: {exc}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise UserError(f"MODEL: {folder / 'config.json'} is not JSON: {_one_line(exc)}") from exc
     if not isinstance(shape, dict):
         raise UserError(f"MODEL: {folder / 'config.json'} holds no settings: it is no JSON object")
     n_layers = _size(folder, shape, "n_layers", "n_layer", "num_hidden_layers")
@@ -182,7 +182,9 @@ def _from_folder(folder: Path, stamp: tuple[tuple[int, int], ...]) -> LanguageMo
             bridge = _native(settings, folder / "model.safetensors")
         else:
             bridge, tokenizer = _hugging_face(str(folder), local=True)
-    except (ValueError, KeyError, TypeError, RuntimeError, OSError) as exc:
+        if len(tokenizer) > bridge.cfg.d_vocab:
+            raise ValueError(f"{len(tokenizer)} tokens, but the model knows {bridge.cfg.d_vocab}")
+    except (ValueError, LookupError, TypeError, RuntimeError, OSError, ArithmeticError) as exc:
         raise PipelineError(f"MODEL: cannot load {folder}: {_one_line(exc)}") from exc
     return LanguageModel(folder.name, bridge, tokenizer)
 
@@ -217,8 +219,8 @@ def _native(settings: dict[str, Any], weights: Path) -> Any:
         saved = load_file(weights)
     except SafetensorError as exc:
         raise ValueError(f"{weights.name} is damaged: {exc}") from exc
-    if saved.keys() != own.keys():
-        odd = sorted(saved.keys() ^ own.keys())
+    shapes = [{name: tuple(t.shape) for name, t in part.items()} for part in (saved, own)]
+    if odd := sorted({name for name, _ in shapes[0].items() ^ shapes[1].items()}):
         raise ValueError(f"weights and config.json disagree about {', '.join(odd[:3])}")
     with torch.no_grad():
         for name, parameter in own.items():

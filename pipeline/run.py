@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from pipeline import database, fingerprint, language_model, notes, select, texts
 from pipeline.config import Config
 from pipeline.engine import Engine, InProcess
+from pipeline.errors import UserError
 from pipeline.plan import Planned, plan
 from pipeline.progress import progress
 from pipeline.store import Store
@@ -28,7 +29,10 @@ _PACKAGES = ("torch", "transformer-lens", "gensim", "duckdb", "pyarrow", "datase
 
 
 def store_of(config: Config) -> Store:
-    """The store of a run."""
+    """The store of a run; raises UserError where its folder cannot be one."""
+    for folder in (Path(config.data), Path(config.data) / "store"):
+        if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
+            raise UserError(f"DATA: {folder} is not a folder; give another with DATA (--data)")
     return Store(Path(config.data) / "store")
 
 

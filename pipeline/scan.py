@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from pipeline import batches, tables
 from pipeline.config import Config
+from pipeline.errors import PipelineError
 from pipeline.language_model import LanguageModel
 from pipeline.progress import progress
 
@@ -74,6 +75,10 @@ class _Winners:
         for row, length in enumerate(lengths):
             activations[row, length:] = -torch.inf
         peaks = activations[:, 1:].amax(1)  # (windows, neurons), the BOS left out
+        if not torch.isfinite(peaks).all():
+            raise PipelineError(
+                "MODEL: not all activations are finite numbers; is a file damaged or its precision too low?"
+            )
         better = (peaks >= self.peaks[-1]).any(0)  # a tie may have the lower number
         neurons = better.nonzero().flatten()
         samples = len(self.peaks)

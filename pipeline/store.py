@@ -26,6 +26,7 @@ from pipeline.errors import StoreError, TableError
 
 _STALE_S = 24 * 3600
 _PART = "part-00000.parquet"
+_FACTS = ("made_of", "created", "warnings", "rows", "files")  # what every manifest says
 _UNREADABLE = (pa.ArrowException, OSError, ValueError)  # what pyarrow raises over damaged Parquet
 
 
@@ -47,6 +48,8 @@ class Store:
         path = self.path(table, key)
         try:
             manifest = json.loads((path / "manifest.json").read_text())
+            if missing := [name for name in _FACTS if name not in manifest]:
+                raise ValueError(f"it lacks {', '.join(missing)}")
             for name, file in manifest["files"].items():
                 if (path / name).stat().st_size != file["bytes"]:
                     raise StoreError(_damaged(path / name, "its size has changed", path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from pipeline import select
 from pipeline.config import Config
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError, UserError
 
 _SHOWN = 30
 _PHRASES = 3
@@ -21,6 +22,11 @@ _PHRASES = 3
 _CONTROL = dict.fromkeys(
     (*range(32), *range(127, 160), 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 )
+
+
+def steady(text: str) -> str:
+    """A text of several lines, without characters that steer a terminal."""
+    return "\n".join(plain(line) for line in text.split("\n"))
 
 
 _RESULTS = """
@@ -92,14 +98,17 @@ def neuron(con: duckdb.DuckDBPyConnection, number: int, *, colour: bool) -> str:
 
     Raises UserError where the last run did not look at the neuron.
     """
-    rows = con.execute(
-        "select rank, tokens, activations, mat_index - start, max_activation, duplicate "
-        "from maps where neuron = ? order by rank",
-        [number],
-    ).fetchall()
+    try:
+        rows = con.execute(
+            "select rank, tokens, activations, mat_index - start, max_activation, duplicate "
+            "from maps where neuron = ? order by rank",
+            [number],
+        ).fetchall()
+    except duckdb.CatalogException as exc:
+        raise PipelineError("neurons.duckdb lacks tables; run again to have it made anew") from exc
     if not rows:
-        low, high = con.execute("select min(neuron), max(neuron) from maps").fetchone()
-        raise UserError(f"neuron {number} is not in the last run; it has neurons {low} to {high}")
+        looked_at = con.execute("select value from settings where name = 'neurons'").fetchone()[0]
+        raise UserError(f"neuron {number} is not in the last run, which had NEURONS={looked_at}")
     lines = [_headline(con, number)]
     for rank, tokens, activations, mat, peak, duplicate in rows:
         pieces = [
@@ -143,14 +152,32 @@ def answer(con: duckdb.DuckDBPyConnection, query: str, form: str) -> str:
         if found is None:
             return ""
         if form == "table":
-            return "\n".join(plain(line) for line in f"{found}\n".split("\n"))
-        rows, names = found.fetchall(), found.columns
+            return f"{found}\n"
+        rows, names = found.fetchall(), _distinct(found.columns)
     except duckdb.Error as exc:
         raise UserError(f"SQL: {exc}") from exc
     if form == "json":
-        records = [dict(zip(names, row, strict=True)) for row in rows]
-        return json.dumps(records, ensure_ascii=False, default=str, indent=2) + "\n"
+        records = [dict(zip(names, map(_jsonable, row), strict=True)) for row in rows]
+        return json.dumps(records, ensure_ascii=False, indent=2) + "\n"
     return _csv(names, rows)
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Column names with a number behind each that stood before, as DuckDB itself does."""
+    return [
+        f"{name}_{names[:i].count(name)}" if name in names[:i] else name for i, name in enumerate(names)
+    ]
+
+
+def _jsonable(value: Any) -> Any:
+    """A value of DuckDB as JSON can hold it: what is no finite number is null."""
+    if isinstance(value, dict):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int | bool) else str(value)
 
 
 def _csv(names: list[str], rows: list[tuple[Any, ...]]) -> str:
@@ -162,7 +189,7 @@ def _csv(names: list[str], rows: list[tuple[Any, ...]]) -> str:
     writer.writerow(names)
     for row in rows:
         writer.writerow(
-            json.dumps(v, ensure_ascii=False, default=str) if isinstance(v, list) else v for v in row
+            json.dumps(_jsonable(v), ensure_ascii=False) if isinstance(v, list | dict) else v for v in row
         )
     return out.getvalue()
 

@@ -6,13 +6,17 @@ does not grow with the text. Each row has a column `text`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline.errors import PipelineError, UserError
 
-_READING = {"parquet": {"batch_size": 1024}}  # the default fails on a file without rows
-_FORMS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".txt": "text"}
+_FORMS = (".parquet", ".jsonl", ".txt")
 
 
 def files(path: Path) -> list[Path]:
@@ -24,7 +28,7 @@ def files(path: Path) -> list[Path]:
         raise UserError(f"TEXT: no such file or folder: {path}")
     found = [path] if path.is_file() else sorted(path.rglob("*"))
     found = [f for f in found if f.suffix in _FORMS and f.is_file()]
-    forms = sorted({_FORMS[f.suffix] for f in found})
+    forms = {f.suffix for f in found}
     if len(forms) != 1:
         what = f"files of {len(forms)} forms" if forms else "no text files"
         raise UserError(f"TEXT: {what} in {path}; give one of {', '.join(_FORMS)}")
@@ -38,33 +42,50 @@ def stream(text: str, path: Path | None) -> Iterator[str]:
     Raises UserError where there is no column `text` or no text at all, PipelineError where a file is
     damaged or the Hub cannot be reached.
     """
-    listed = files(path) if path else []
+    rows = _local(files(path)) if path else _hub(text)
+    empty = True
+    for row in rows:
+        if not isinstance(row, dict) or not isinstance(row.get("text", 0), str | None):
+            has = ", ".join(row) if isinstance(row, dict) else "no columns"
+            raise UserError(f"TEXT: {text} has no column 'text' of strings; it has {has}")
+        if row["text"] and row["text"].strip():
+            empty = False
+            yield row["text"]
+    if empty:
+        raise UserError(f"TEXT: {text} holds no text; give a set with text in its column 'text'")
+
+
+def _local(listed: list[Path]) -> Iterator[Any]:
+    """The rows of files, by pyarrow and line by line: `datasets` takes names for patterns."""
+    for file in listed:
+        try:
+            if file.suffix == ".parquet":
+                shard = pq.ParquetFile(file)
+                columns = ["text"] if "text" in shard.schema_arrow.names else None
+                for batch in shard.iter_batches(batch_size=1024, columns=columns):
+                    yield from batch.to_pylist()
+            else:
+                with file.open(encoding="utf-8") as lines:
+                    for line in filter(str.strip, lines):
+                        yield {"text": line.rstrip("\n")} if file.suffix == ".txt" else json.loads(line)
+        except (pa.ArrowException, OSError, ValueError) as exc:
+            raise _unreadable(file, exc) from exc
+
+
+def _hub(text: str) -> Iterator[Any]:
+    """The rows of a data set's split `train` on the Hub."""
     import datasets
 
     datasets.disable_progress_bars()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what it logs, it raises too
-    empty = True
     try:
-        if path:
-            form = _FORMS[listed[0].suffix]
-            names = [str(f) for f in listed]
-            rows = datasets.load_dataset(
-                form, data_files=names, split="train", streaming=True, **_READING.get(form, {})
-            )
-        else:
-            rows = datasets.load_dataset(text, split="train", streaming=True)
-        for row in rows:
-            if not isinstance(row.get("text", 0), str | None):
-                raise UserError(f"TEXT: {text} has no column 'text' of strings; it has {', '.join(row)}")
-            if row["text"] and row["text"].strip():
-                empty = False
-                yield row["text"]
-    except UserError:
-        raise
+        yield from datasets.load_dataset(text, split="train", streaming=True)
     except Exception as exc:
-        reason = " ".join(str(exc).split())[:200]
-        raise PipelineError(
-            f"TEXT: cannot read {text}: {reason}; fetch the file again or give another TEXT"
-        ) from exc
-    if empty:
-        raise UserError(f"TEXT: {text} holds no text; give a set with text in its column 'text'")
+        raise _unreadable(text, exc) from exc
+
+
+def _unreadable(what: object, exc: Exception) -> PipelineError:
+    reason = " ".join(str(exc).split())[:200]
+    return PipelineError(
+        f"TEXT: cannot read {what}: {reason}; fetch it again, or give another TEXT (a file or folder that "
+        "is there, or a data set of the Hub)"
+    )

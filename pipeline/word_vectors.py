@@ -11,7 +11,7 @@ import pyarrow as pa
 from pipeline import tables
 
 _CHUNK = 512  # words asked for together
-_TILE = 4096  # words of the vocabulary multiplied together, so that the product stays in the cache
+_TILE = 2048  # words of the vocabulary multiplied together, so that the product stays in the cache
 _BLOCK = 32  # words of which the best score stands for all, in a large vocabulary
 _SMALL = 16_384
 _AGAIN = 256  # words whose best blocks are looked at together
@@ -82,8 +82,9 @@ def nearest(matrix: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.nda
         return near.gather(1, order), scores.gather(1, order)
 
     for chunk in torch.from_numpy(queries.astype(np.int64)).split(_CHUNK):
-        products = (everything[chunk] @ tile.T for tile in everything.split(_TILE))
-        peaks = torch.cat([p.unflatten(1, (-1, block)).amax(2) for p in products], 1)
+        asked = everything[chunk].T.contiguous()
+        products = (tile @ asked for tile in everything.split(_TILE))  # (tile, chunk)
+        peaks = torch.cat([p.unflatten(0, (-1, block)).amax(1) for p in products]).T
         chosen = peaks.topk(n_blocks)
         blocks = chosen.indices.sort(1).values  # (chunk, n_blocks), ascending
         within = (blocks[:, :, None] * block + torch.arange(block)).flatten(1)

@@ -99,3 +99,21 @@ def test_tokens_without_ids_are_tokenised_again_or_marked_lossy(demo):
     rows = [activations.measure(v, demo, 512).to_pylist()[0] for v in (with_ids, without, lossy)]
     assert rows[0] == rows[1]
     assert (rows[2]["activation"], rows[2]["status"]) == (None, "lossy")
+
+
+def test_half_a_character_has_no_sure_ids(demo):
+    tokens = ["<|endoftext|>", "a", "\ufffd", " fox"]
+    row = variant(demo, "a red fox", token_ids=None, tokens=tokens)
+    [found] = activations.measure(row, demo, 512).to_pylist()
+    assert (found["activation"], found["status"]) == (None, "lossy")
+
+
+def test_what_is_no_finite_number_is_null_and_marked(demo):
+    class Broken:
+        n_ctx, token_texts, encode = demo.n_ctx, demo.token_texts, demo.encode
+
+        def activations(self, ids, layer):
+            return torch.full((*ids.shape, 512), float("nan"))
+
+    [found] = activations.measure(variant(demo, "a red fox"), Broken(), 512).to_pylist()
+    assert (found["activation"], found["status"]) == (None, "not_finite")

@@ -121,6 +121,32 @@ def test_sql_answers_as_table_csv_and_json(small, capsys):
     assert json.loads(rows[0]["mats"]) == records[0]["mats"]
 
 
+def test_json_holds_what_json_can(small, capsys):
+    question = "select map{date '2020-01-01': 'nan'::double} as m, 1 as a, 2 as a, 'inf'::float as b"
+    _, text, _ = asked(capsys, "sql", "--data", small.data, question, "--format", "json")
+    assert json.loads(text) == [{"m": {"2020-01-01": None}, "a": 1, "a_1": 2, "b": None}]
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_data_folder_that_is_none_is_refused(small, tmp_path, capsys, kind):
+    data = tmp_path / "data"
+    data.write_text("x") if kind == "file" else data.symlink_to(tmp_path / "nowhere")
+    for name in ("run", "plan"):
+        code, _, err = asked(capsys, name, "--data", data)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "is not a folder; give another with DATA" in err
+
+
+@pytest.mark.parametrize("value", ["~nosuchuser/x", "x" * 5000])
+@pytest.mark.parametrize("option", ["model", "text", "fasttext", "data", "neurons"])
+def test_odd_values_end_in_one_line(tmp_path, capsys, option, value):
+    code, _, err = asked(capsys, "plan", "--data", tmp_path, f"--{option}", value)
+    if (option, value[0]) not in {("data", "~"), ("model", "x")}:  # a folder and a name like any other
+        assert code in (1, 2)
+        assert err.startswith("error: ")
+        assert err.count("\n") == 1
+
+
 def test_a_mistake_in_sql_is_told_and_nothing_can_be_written(small, capsys):
     code, _, err = asked(capsys, "sql", "--data", small.data, "select nothing from nowhere")
     assert (code, "Traceback" in err) == (2, False)
@@ -161,7 +187,7 @@ def test_show_marks_the_mat_or_colours_by_activation(small, small_tables, capsys
 def test_show_refuses_a_neuron_outside_the_run(small, capsys):
     code, _, err = asked(capsys, "show", "--data", small.data, 96)
     assert code == 2
-    assert "neuron 96 is not in the last run; it has neurons 0 to 95" in err
+    assert "neuron 96 is not in the last run, which had NEURONS=0-95" in err
 
 
 def test_tokens_cannot_steer_the_terminal():

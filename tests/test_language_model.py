@@ -150,6 +150,36 @@ def test_weights_of_another_shape_are_refused(tmp_path):
         language_model.load(config_of(tmp_path / "m"))
 
 
+def test_weights_that_would_be_stretched_to_fit_are_refused(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(Config().model_folder, tmp_path / "m")
+    weights = load_file(tmp_path / "m/model.safetensors")
+    weights["layers.0.mlp.fc_in.weight"] = weights["layers.0.mlp.fc_in.weight"][:, :1].contiguous()
+    save_file(weights, tmp_path / "m/model.safetensors")
+    with pytest.raises(PipelineError, match="disagree about layers.0.mlp.fc_in.weight"):
+        language_model.load(config_of(tmp_path / "m"))
+
+
+@pytest.mark.parametrize("text", ["[]", "5", "[" * 100_000, '{"n_layers": "2"}', '{"d_mlp": -1}'])
+def test_odd_settings_of_a_model_are_refused_in_one_line(tmp_path, text):
+    shutil.copytree(Config().model_folder, tmp_path / "m")
+    (tmp_path / "m/config.json").write_text(text)
+    with pytest.raises(UserError, match="config.json") as caught:
+        language_model.check(config_of(tmp_path / "m", neurons="64"))
+    assert "\n" not in str(caught.value)
+
+
+def test_other_weights_in_the_same_folder_are_another_model(tmp_path):
+    import os
+
+    shutil.copytree(Config().model_folder, tmp_path / "m")
+    one = language_model.load(config_of(tmp_path / "m"))
+    assert language_model.load(config_of(tmp_path / "m")) is one
+    os.utime(tmp_path / "m/model.safetensors", (0, 0))
+    assert language_model.load(config_of(tmp_path / "m")) is not one
+
+
 def test_an_unknown_name_is_refused_with_what_is_near():
     with pytest.raises(UserError, match="knows no model 'solu-8l-pil'; did you mean .*solu-8l-pile"):
         language_model.load(Config(model="solu-8l-pil"))

@@ -65,8 +65,26 @@ def test_another_text_makes_everything_anew(small_text):
     assert changed(text=str(small_text)) == TABLES
 
 
+def test_files_of_one_name_in_two_folders_are_two_files(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "part.txt").write_text("some text")
+    before = plan(Config(text=str(tmp_path)))["samples"].key
+    (tmp_path / "a" / "part.txt").write_text("other text")
+    assert plan(Config(text=str(tmp_path)))["samples"].key != before
+
+
+def test_descriptions_of_other_vectors_are_not_kept(tmp_path):
+    (tmp_path / "v.vec").write_text("1 2\na 1 0\n")
+    plans = [plan(Config()), plan(Config(fasttext=str(tmp_path / "v.vec")))]
+    assert plans[0]["descriptions"].own != plans[1]["descriptions"].own
+    assert plans[0]["activations"].own == plans[1]["activations"].own
+
+
 def test_a_copy_of_the_model_under_its_name_is_the_same_model(tmp_path):
     shutil.copytree(Config().model_folder, tmp_path / "demo")
+    assert changed(model=str(tmp_path / "demo")) == []
+    (tmp_path / "demo/notes.json").write_text("{}")  # no part of the model
     assert changed(model=str(tmp_path / "demo")) == []
     (tmp_path / "demo/config.json").write_text("{}")
     assert "samples" in changed(model=str(tmp_path / "demo"))

@@ -182,3 +182,45 @@ def test_baselines_that_differ_from_the_source_are_told_loudly(small, small_tabl
     assert "differ from the source's by 20.0% in the median" in warning
     assert "model demo, layer 1; worst: neuron" in warning
     assert "hook" in warning
+
+
+def test_a_run_is_not_answered_from_another_runs_database(copy):
+    import shutil
+
+    mine = run(copy)["feature_neurons"]
+    other = dataclasses.replace(copy, similarity=0.4)
+    run(other)
+    assert not run(copy)["feature_neurons"].equals(run(other)["feature_neurons"])
+    assert run(copy)["feature_neurons"].equals(mine)
+    shutil.copy(database.path_of(copy), f"{copy.data}/kept.duckdb")
+    with duckdb.connect(str(database.path_of(copy))) as con:
+        con.execute("drop table maps")
+    assert run(copy).made  # a database that lacks a table is made anew
+    with database.connect(copy) as con:
+        assert con.sql("select count(*) from maps").fetchall() == [(96 * 20,)]
+
+
+def whole_run(config):
+    run(config)
+
+
+def test_two_runs_at_once_on_one_store_end_with_the_same_rows(small, small_tables, tmp_path):
+    config = dataclasses.replace(small, data=str(tmp_path), neurons="0-15")
+    context = multiprocessing.get_context("spawn")
+    both = [context.Process(target=whole_run, args=(config,)) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    assert list(store_of(config).faults()) == []
+    assert all_rows(config)["samples"].equals(small_tables["samples"])
+    assert run(config).made is False
+
+
+def test_vectors_of_another_form_are_refused_before_the_model_works(small, tmp_path):
+    (tmp_path / "odd.vec").write_text("no vectors\n")
+    config = dataclasses.replace(small, data=str(tmp_path / "data"), fasttext=str(tmp_path / "odd.vec"))
+    with pytest.raises(UserError, match="is not read"):
+        run(config)
+    assert not list((tmp_path / "data/store").glob("samples/*"))

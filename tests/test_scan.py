@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline import scan, tables
 from pipeline.config import Config
+from pipeline.errors import PipelineError
 
 
 class FakeModel:
@@ -69,6 +70,13 @@ def test_the_bos_is_never_the_mat():
     found = scan.scan(Config(samples=2), model, ["123", "321"]).to_pylist()
     assert all(row["mat_index"] >= row["text_start"] == 1 for row in found)
     assert max(row["max_activation"] for row in found) < 100
+
+
+def test_a_model_whose_values_are_no_numbers_is_refused():
+    model = FakeModel()
+    model.table[3] = float("nan")
+    with pytest.raises(PipelineError, match="not all activations are finite"):
+        scan.scan(Config(samples=2), model, ["123", "321"])
 
 
 def test_memory_holds_the_winners_only(monkeypatch):

@@ -13,7 +13,7 @@ from pipeline.errors import StoreError, TableError
 from pipeline.store import Store
 
 DATA = rows("candidates", {"similarity": 0.5}, {"neuron": 1, "similarity": 0.6})
-FACTS = {"created": "2026-01-01", "warnings": []}
+FACTS = {"created": "2026-01-01", "warnings": [], "made_of": {}}
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_damaged_page_is_not_read(store):
         store.read("candidates", "k")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"rows": 2})])
+@pytest.mark.parametrize("text", ["", "{", "[]", json.dumps({"rows": 2}), json.dumps(FACTS | {"rows": 2})])
 def test_a_damaged_manifest_is_noticed(store, text):
     store.write("candidates", "k", DATA, FACTS)
     (store.path("candidates", "k") / "manifest.json").write_text(text)

@@ -63,7 +63,7 @@ def test_a_set_without_the_column_is_refused_with_the_columns_it_has(tmp_path):
 def test_a_damaged_shard_is_one_line_with_the_way_out(tmp_path):
     path = parquet(tmp_path / "a.parquet", *["some text"] * 1000)
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(PipelineError, match="cannot read .*; fetch the file again") as caught:
+    with pytest.raises(PipelineError, match="cannot read .*; fetch it again") as caught:
         read(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -77,3 +77,19 @@ def test_memory_does_not_grow_with_the_text(tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
+
+
+@pytest.mark.parametrize("name", ["a[1].txt", "a::b.txt", "a*.txt", "a b'c.txt"])
+def test_a_file_is_read_by_its_own_name_whatever_that_is(tmp_path, name):
+    (tmp_path / "a1.txt").write_text("another file\n")
+    (tmp_path / name).write_text("this file\n")
+    assert read(tmp_path / name) == ["this file"]
+
+
+def test_a_line_that_is_no_json_object_is_refused(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\n["two"]\n')
+    with pytest.raises(UserError, match="no column 'text' of strings; it has no columns"):
+        read(tmp_path / "a.jsonl")
+    (tmp_path / "a.jsonl").write_text('{"text": "one"}\nnot json\n')
+    with pytest.raises(PipelineError, match="cannot read .*a.jsonl"):
+        read(tmp_path / "a.jsonl")
