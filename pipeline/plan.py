@@ -22,8 +22,8 @@ class Stage:
     """How one table is made.
 
     `settings` are fields of Config; `code` the modules whose source decides the rows; `sql` the file
-    in sql/ where the stage is a SELECT. `dear` stages keep their shards, so that nothing is measured
-    or paid twice; `shared` are the tables that every shard sees as a whole.
+    in sql/ where the stage is a SELECT. `dear` stages have a shard per neuron and keep them, so that
+    nothing is measured or paid twice; `shared` are the tables that every shard sees as a whole.
     """
 
     number: str

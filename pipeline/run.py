@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import platform
 import sys
@@ -116,6 +117,7 @@ def _make(planned: Planned, config: Config, tables: Tables, engine: Engine) -> N
         "made_of": planned.made_of,
         "created": datetime.now(UTC).isoformat(),
         "seconds": round(seconds, 3),
+        "config": dataclasses.asdict(config),
         "warnings": notes.warnings(stage.table, data, tables, config),
         "packages": {name: version(name) for name in _PACKAGES},
         "python": platform.python_version(),
@@ -145,9 +147,10 @@ def _mapped(planned: Planned, config: Config, tables: Tables, engine: Engine) ->
     stage, store = planned.stage, tables.store
     module = importlib.import_module(f"pipeline.{stage.table}")
     make = partial(module.worker, config, tables)
-    shards = progress(module.shards(tables), stage.table, unit="shard")
     if not stage.dear:
-        return _joined(stage.table, engine.map(make, shards))
+        return _joined(stage.table, engine.map(make, module.shards(tables)))
+    neurons = tables[stage.reads[0]].group_by(["model", "layer", "neuron"]).aggregate([])
+    shards = progress(module.shards(tables), stage.table, unit="neuron", total=len(neurons))
     keys: list[str] = []
     missing: deque[str] = deque()
 
