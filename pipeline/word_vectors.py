@@ -12,8 +12,8 @@ from pipeline import tables
 
 _CHUNK = 512  # words asked for together
 _TILE = 2048  # words of the vocabulary multiplied together, so that the product stays in the cache
-_BLOCK = 32  # words of which the best score stands for all, in a large vocabulary
-_SMALL = 16_384
+_SMALL = 16_384  # words of a vocabulary up to which small blocks are faster
+_BLOCKS = (4, 32)  # words of which the best score stands for all, in a small and a large one
 _AGAIN = 256  # words whose best blocks are looked at together
 
 
@@ -67,7 +67,7 @@ def nearest(matrix: np.ndarray, queries: np.ndarray, count: int) -> tuple[np.nda
     import torch
     import torch.nn.functional as F
 
-    block = _BLOCK if len(matrix) > _SMALL else 1
+    block = _BLOCKS[len(matrix) > _SMALL]
     everything = F.pad(torch.from_numpy(matrix), (0, 0, 0, -len(matrix) % block))
     count = min(count, len(matrix) - 1)
     n_blocks = min(count + 9, len(everything) // block)  # one for the word itself, eight for ties
