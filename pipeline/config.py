@@ -18,6 +18,7 @@ from pipeline.errors import UserError
 from pipeline.resources import resource
 
 EMBEDDED = "demo"
+TEXT_FORMS = (".parquet", ".jsonl", ".txt")
 LAST_NEURON = 2**31 - 1
 CHOICES = {
     "source": ("scan",),
@@ -145,7 +146,9 @@ class Config:
         if self.text == EMBEDDED:
             return resource("data/demo") / "text"
         path = _path("TEXT", self.text)
-        looks_like_path = path.is_absolute() or self.text.startswith((".", "~")) or bool(path.suffix)
+        looks_like_path = (
+            path.is_absolute() or self.text.startswith((".", "~")) or path.suffix in TEXT_FORMS
+        )
         return path if path.exists() or looks_like_path else None
 
     def values(self, names: tuple[str, ...]) -> dict[str, Any]:

@@ -1,45 +1,13 @@
-"""The schemas of all tables: columns, types, units, nulls, keys and grain.
-
-The only place that knows them. `check` holds a table against its schema: pyarrow itself lets
-nulls into non-null columns and drops unknown ones without a word.
-"""
+"""The schemas of all tables: columns, types, units, nulls, keys and grain; the only place that knows."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from pipeline.errors import TableError
+from pipeline.schema import Column, Table
 
 _TEXTS = pa.list_(pa.string())
 _FLOATS = pa.list_(pa.float32())
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column's name, type, meaning (with its unit) and whether it may be null."""
-
-    name: str
-    type: pa.DataType
-    doc: str
-    null: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table's name, the grain of its rows, its key and its columns in order."""
-
-    name: str
-    grain: str
-    key: tuple[str, ...]
-    columns: tuple[Column, ...]
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The Arrow schema, null flags included."""
-        return pa.schema([pa.field(c.name, c.type, nullable=c.null) for c in self.columns])
 
 
 def _column(name: str, kind: pa.DataType, doc: str) -> Column:
@@ -294,34 +262,8 @@ TABLES = {
 
 
 def check(name: str, data: pa.Table) -> pa.Table:
-    """Return `data` as it is if it fits the schema of table `name`, else raise TableError.
-
-    Held against: column names and order, types, nulls and finite values (in lists too), uniqueness of
-    the key.
-    """
-    table = TABLES[name]
-    expected = [c.name for c in table.columns]
-    if data.column_names != expected:
-        raise TableError(f"{name}: columns are {data.column_names}, expected {expected}")
-    for column in table.columns:
-        values = data[column.name]
-        if values.type != column.type:
-            raise TableError(f"{name}.{column.name}: type {values.type}, expected {column.type}")
-        if values.null_count and not column.null:
-            raise TableError(
-                f"{name}.{column.name}: {values.null_count} nulls in {len(data)} rows, expected none"
-            )
-        if pa.types.is_list(column.type):
-            values = pc.list_flatten(values)
-            if values.null_count:
-                raise TableError(f"{name}.{column.name}: nulls inside the lists, expected none")
-        if pa.types.is_floating(values.type) and not pc.all(pc.is_finite(values), min_count=0).as_py():
-            raise TableError(f"{name}.{column.name}: not all values are finite")
-    distinct = data.select(table.key).group_by(list(table.key)).aggregate([])
-    if len(distinct) != len(data):
-        raise TableError(
-            f"{name}: {len(data)} rows but {len(distinct)} distinct keys ({', '.join(table.key)})"
-        )
+    """Return `data` as it is if it fits the schema of table `name`, else raise TableError."""
+    TABLES[name].check(data)
     return data
 
 

@@ -14,9 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.config import TEXT_FORMS
 from pipeline.errors import PipelineError, UserError
-
-_FORMS = (".parquet", ".jsonl", ".txt")
 
 
 def files(path: Path) -> list[Path]:
@@ -27,11 +26,11 @@ def files(path: Path) -> list[Path]:
     if not path.exists():
         raise UserError(f"TEXT: no such file or folder: {path}")
     found = [path] if path.is_file() else sorted(path.rglob("*"))
-    found = [f for f in found if f.suffix in _FORMS and f.is_file()]
+    found = [f for f in found if f.suffix in TEXT_FORMS and f.is_file()]
     forms = {f.suffix for f in found}
     if len(forms) != 1:
         what = f"files of {len(forms)} forms" if forms else "no text files"
-        raise UserError(f"TEXT: {what} in {path}; give one of {', '.join(_FORMS)}")
+        raise UserError(f"TEXT: {what} in {path}; give one of {', '.join(TEXT_FORMS)}")
     return found
 
 

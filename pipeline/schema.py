@@ -1,0 +1,68 @@
+"""What a schema is, and whether a table fits it.
+
+pyarrow itself lets nulls into non-null columns and drops unknown ones without a word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import TableError
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's name, type, meaning (with its unit) and whether it may be null."""
+
+    name: str
+    type: pa.DataType
+    doc: str
+    null: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's name, the grain of its rows, its key and its columns in order."""
+
+    name: str
+    grain: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema, null flags included."""
+        return pa.schema([pa.field(c.name, c.type, nullable=c.null) for c in self.columns])
+
+    def check(self, data: pa.Table) -> None:
+        """Raise TableError where `data` does not fit.
+
+        Held against: column names and order, types, nulls and finite values (in lists too), uniqueness
+        of the key.
+        """
+        expected = [c.name for c in self.columns]
+        if data.column_names != expected:
+            raise TableError(f"{self.name}: columns are {data.column_names}, expected {expected}")
+        for column in self.columns:
+            _check_column(f"{self.name}.{column.name}", column, data[column.name])
+        distinct = data.select(self.key).group_by(list(self.key)).aggregate([])
+        if len(distinct) != len(data):
+            raise TableError(
+                f"{self.name}: {len(data)} rows but {len(distinct)} distinct keys ({', '.join(self.key)})"
+            )
+
+
+def _check_column(place: str, column: Column, values: pa.ChunkedArray) -> None:
+    if values.type != column.type:
+        raise TableError(f"{place}: type {values.type}, expected {column.type}")
+    if values.null_count and not column.null:
+        raise TableError(f"{place}: {values.null_count} nulls in {len(values)} rows, expected none")
+    if pa.types.is_list(column.type):
+        values = pc.list_flatten(values)
+        if values.null_count:
+            raise TableError(f"{place}: nulls inside the lists, expected none")
+    if pa.types.is_floating(values.type) and not pc.all(pc.is_finite(values), min_count=0).as_py():
+        raise TableError(f"{place}: not all values are finite")
