@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import select
+from pipeline import select, synonyms
 from pipeline.config import Config
 
 _MEDIAN = 0.02  # pages were computed in bfloat16: medians of baselines differ by about 0.5 %
@@ -50,7 +50,8 @@ def _similarity(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
 
 
 def _synonyms(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
-    return f"for {len(pc.unique(data['word'])):,} words; other words of candidates have no vector"
+    asked = sum(len(shard) for shard in synonyms.shards(tables))
+    return f"{asked - len(pc.unique(data['word'])):,} of {asked:,} words have no vector"
 
 
 def _candidates(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
