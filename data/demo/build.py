@@ -196,10 +196,11 @@ def evaluate(model: NativeModel, ids: torch.Tensor) -> float:
     return total / rows
 
 
-def judge(tokenizer: Tokenizer, kept: list[str], test: list[str]) -> dict[str, float]:
-    """Loss of the published weights on held-out texts and on as many of the texts trained on."""
+def judge(folder: Path, kept: list[str], test: list[str]) -> dict[str, float]:
+    """Loss of a folder's weights on held-out texts and on as many of the texts trained on."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     model = NativeModel(TransformerBridgeConfig.from_dict(CONFIG))
-    model.load_state_dict({k: v.float() for k, v in load_file(HERE / "model.safetensors").items()})
+    model.load_state_dict({k: v.float() for k, v in load_file(folder / "model.safetensors").items()})
     found = {}
     for name, part in (("held_out", test), ("trained_on", kept[: len(test)])):
         ids = stream(tokenizer, part)
@@ -216,20 +217,22 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=9000, help="training steps of 32 x 128 tokens")
     parser.add_argument("--sample", type=int, default=2_700_000, help="characters of text/")
     parser.add_argument("--judge", action="store_true", help="only print the loss of the weights here")
+    parser.add_argument("--vocabulary", type=int, default=CONFIG["d_vocab"], help="tokens")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder of the model")
     args = parser.parse_args()
+    CONFIG["d_vocab"], out = args.vocabulary, args.out
 
     corpus = texts()
     kept, test = [t for t in corpus if not held_out(t)], [t for t in corpus if held_out(t)]
     if args.judge:
-        tokenizer = Tokenizer.from_file(str(HERE / "tokenizer.json"))
-        print(json.dumps(judge(tokenizer, kept, test), indent=2))
+        print(json.dumps(judge(out, kept, test), indent=2))
         return
     tokenizer = train_tokenizer(kept)
-    tokenizer.save(str(HERE / "tokenizer.json"), pretty=False)
-    (HERE / "config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
-    (HERE / "text").mkdir(exist_ok=True)
+    (out / "text").mkdir(parents=True, exist_ok=True)
+    tokenizer.save(str(out / "tokenizer.json"), pretty=False)
+    (out / "config.json").write_text(json.dumps(CONFIG, indent=2) + "\n")
     table = pa.table({"text": sample(args.sample)})
-    pq.write_table(table, HERE / "text" / "part-0.parquet", compression="zstd", compression_level=19)
+    pq.write_table(table, out / "text" / "part-0.parquet", compression="zstd", compression_level=19)
 
     ids = stream(tokenizer, kept)
     cfg = TransformerBridgeConfig.from_dict(CONFIG)
@@ -238,10 +241,10 @@ def main() -> None:
     initialize_native_model(model, cfg)
     seconds = train(model, ids, steps=args.steps)
     weights = {k: v.half().contiguous() for k, v in model.state_dict().items()}
-    save_file(weights, HERE / "model.safetensors")
+    save_file(weights, out / "model.safetensors")
     facts = dict(steps=args.steps, seconds=round(seconds), train_texts=len(kept), train_tokens=len(ids))
-    report = {**facts, **judge(tokenizer, kept, test), "sample_texts": len(table)}
-    (HERE / "build.json").write_text(json.dumps(report, indent=2) + "\n")
+    report = {**facts, **judge(out, kept, test), "sample_texts": len(table)}
+    (out / "build.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))
 
 
