@@ -73,7 +73,9 @@ def results(tables: Mapping[str, pa.Table], config: Config) -> str:
         con.register("maps", tables["maps"])
         rows = con.execute(_RESULTS, {"shown": _SHOWN, "phrases": _PHRASES}).fetchall()
     if not rows:
-        lines.append("No feature neuron passes these thresholds; lower SIMILARITY or ACTIVATION.")
+        lines.append(
+            "No feature neuron passes these thresholds; lower SIMILARITY, ACTIVATION or SELECTIVITY."
+        )
     else:
         lines += ["", "neuron  avg act   norm    sim  select  description"]
     for number, average, norm, similarity, selectivity, text, phrases in rows:
