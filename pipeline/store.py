@@ -56,7 +56,8 @@ class Store:
         except FileNotFoundError as exc:
             if not path.exists():
                 return None
-            if (path / "manifest.json").exists() and (path / _PART).exists():
+            missing = Path(exc.filename)
+            if missing.name in ("manifest.json", _PART) and missing.exists():
                 return self.manifest(table, key)  # another run has just put it there
             raise StoreError(_damaged(path, f"{exc.filename} is missing", path)) from exc
         except (OSError, ValueError, KeyError, TypeError) as exc:

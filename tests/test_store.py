@@ -123,6 +123,14 @@ def test_a_missing_file_is_noticed(store):
         store.manifest("candidates", "k")
 
 
+def test_a_manifest_that_lists_another_file_is_noticed(store):
+    store.write("candidates", "k", DATA, FACTS)
+    file = store.path("candidates", "k") / "manifest.json"
+    file.write_text(file.read_text().replace("part-00000", "part-00001"))
+    with pytest.raises(StoreError, match="part-00001.parquet is missing"):
+        store.manifest("candidates", "k")
+
+
 def test_a_kept_shard_is_read_back_and_a_damaged_one_counts_as_none(store):
     assert store.read_shard("candidates", "s") is None
     store.write_shard("candidates", "s", DATA)
