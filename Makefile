@@ -1,8 +1,8 @@
 # `make` prints what there is. Everything runs in .venv, which the first command makes.
 PYTHON ?= python3
 BIN := .venv/bin
-OPTIONS := MODEL LAYER NEURONS SIMILARITY ACTIVATION SELECTIVITY SYNONYMS SOURCE TEXT FASTTEXT \
-	PHRASES INFLECTIONS DESCRIBER DATA
+OPTIONS := MODEL LAYER NEURONS SIMILARITY ACTIVATION SELECTIVITY SYNONYMS SOURCE SITE RATE \
+	CONNECTIONS REFRESH TEXT FASTTEXT PHRASES INFLECTIONS DESCRIBER DATA
 KNOWN := $(OPTIONS) PYTHON
 UNKNOWN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(filter-out $(KNOWN),$(name))))
 ifneq ($(strip $(UNKNOWN)),)
@@ -14,7 +14,7 @@ GIVEN = $(foreach name,$(OPTIONS),$(if $($(name)),--$(call lower,$(name)) $(call
 DATA_GIVEN = $(if $(DATA),--data $(call quoted,$(DATA)))
 DATABASE = $(call quoted,$(or $(DATA),data)/neurons.duckdb)
 
-.PHONY: help data plan sql check test lint bench lock build clean
+.PHONY: help data plan sql check test lint bench lock build record clean
 .DEFAULT_GOAL := help
 
 help: ## print this help
@@ -56,8 +56,11 @@ lock: ## write requirements.lock from what pip finds newest, torch as pinned
 build: .venv/.installed ## train the embedded model anew (data/demo/README.md)
 	@$(BIN)/python data/demo/build.py
 
-clean: ## remove results and environment; the embedded model stays
-	rm -rf .venv data/store data/neurons.duckdb data/bench.json
+record: .venv/.installed ## record the embedded model's site anew (cassettes/README.md)
+	@$(BIN)/python cassettes/record.py
+
+clean: ## remove results and environment; the embedded model and fetched pages stay
+	rm -rf .venv data/store data/site data/neurons.duckdb data/bench.json
 
 .venv/.installed: pyproject.toml requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "error: there is no $(PYTHON); install Python 3.11" \

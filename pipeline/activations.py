@@ -56,7 +56,11 @@ def measure(variants: pa.Table, model: LanguageModel, batch_tokens: int) -> pa.T
     order; `activation` is null only where `status` is not "ok".
     """
     rows = variants.to_pylist()
-    found = [_splice(row, model) for row in rows]
+    texts: dict[tuple[int, int], list[int]] = {}  # the ids of each text, found once
+    for row in rows:
+        if (row["neuron"], row["rank"]) not in texts:
+            texts[row["neuron"], row["rank"]] = row["token_ids"] or _ids_again(row, model)
+    found = [_splice(row, texts[row["neuron"], row["rank"]], model) for row in rows]
     values: list[float | None] = [None] * len(rows)
     good = [i for i, (ids, *_) in enumerate(found) if ids]
     for batch in batches.by_length([len(found[i][0]) for i in good], batch_tokens):
@@ -76,12 +80,12 @@ def measure(variants: pa.Table, model: LanguageModel, batch_tokens: int) -> pa.T
     return pa.Table.from_arrays(columns, schema=tables.TABLES["activations"].schema)
 
 
-def _splice(row: dict[str, Any], model: LanguageModel) -> tuple[list[int], int, str]:
+def _splice(row: dict[str, Any], ids: list[int], model: LanguageModel) -> tuple[list[int], int, str]:
     """A variant's ids up to the end of its phrase, where the phrase starts, and the status.
 
-    The ids are empty where the status is not "ok".
+    `ids` are the text's, none where they are not sure. The result's are empty where the status is not
+    "ok".
     """
-    ids = row["token_ids"] or _ids_again(row, model)
     if not ids:
         return [], 0, "lossy"
     ids = ids[: row["phrase_end"]]

@@ -10,12 +10,21 @@ import argparse
 import sys
 import time
 from dataclasses import Field
+from pathlib import Path
 
 from pipeline import __version__
 from pipeline.config import CHOICES, OPTIONS, Config
 from pipeline.errors import PipelineError, UserError
 
-_KINDS = {"int": int, "float": float, "float | None": float, "str": str}
+
+def _switch(value: str) -> bool:
+    """A switch's value as make hands it on: REFRESH=1 is --refresh 1 is --refresh."""
+    if value.lower() not in ("1", "yes", "true", "0", "no", "false"):
+        raise argparse.ArgumentTypeError(f"{value!r} is neither 1 nor 0")
+    return value.lower() in ("1", "yes", "true")
+
+
+_KINDS = {"int": int, "float": float, "str": str, "bool": _switch}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -59,6 +68,10 @@ def _parser() -> argparse.ArgumentParser:
     sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
     show = _command(commands, "show", _show, "a neuron's MAPs, coloured by activation", data)
     show.add_argument("neuron", type=int, metavar="NEURON")
+    site = _command(commands, "site", _site, "write samples as a static site in Neuroscope's form", OPTIONS)
+    site.add_argument("folder", nargs="?", type=Path, help="where to (default: site in the data folder)")
+    site.add_argument("--samples", type=Path, help="Parquet file or folder of any `samples` table instead")
+    site.add_argument("--circuitsvis", action="store_true", help="draw with CircuitsVis from unpkg.com")
     _command(commands, "check", _check, "hold the store against its schemas and checksums", data)
     return parser
 
@@ -67,13 +80,16 @@ def _command(commands, name: str, function, doc: str, options: tuple[Field, ...]
     parser = commands.add_parser(name, help=doc, description=doc[0].upper() + doc[1:] + ".")
     parser.set_defaults(command=function)
     for option in options:
-        default = "" if option.default is None else f" (default: {option.default})"
+        silent = option.default is None or option.default is False
+        default = "" if silent else f" (default: {option.default})"
+        is_switch = dict(nargs="?", const=True) if option.type == "bool" else {}
         parser.add_argument(
             f"--{option.name}",
-            type=_KINDS[option.type],
+            type=_KINDS[option.type.removesuffix(" | None")],
             choices=CHOICES.get(option.name),
             metavar=option.name.upper(),
             help=option.metadata["help"] + default,
+            **is_switch,
         )
     return parser
 
@@ -92,12 +108,15 @@ def _run(config: Config, args: argparse.Namespace) -> int:
 
 
 def _plan(config: Config, args: argparse.Namespace) -> int:
-    from pipeline import language_model, plan
+    from pipeline import language_model, pages, plan
     from pipeline.run import store_of
 
     language_model.check(config)
     store = store_of(config)
-    for table, planned in plan.plan(config).items():
+    stages = plan.plan(config)
+    if config.source == "neuroscope":
+        print(pages.outstanding(config), file=sys.stderr)
+    for table, planned in stages.items():
         manifest = store.manifest(table, planned.key)
         if manifest:
             state = f"done   {manifest['rows']:>9,} rows, {manifest['created'][:16].replace('T', ' ')}"
@@ -126,13 +145,25 @@ def _show(config: Config, args: argparse.Namespace) -> int:
     return 0
 
 
+def _site(config: Config, args: argparse.Namespace) -> int:
+    from pipeline import site
+    from pipeline.run import run
+
+    folder = args.folder or Path(config.data) / "site"
+    samples = site.read(args.samples) if args.samples else run(config, until="samples")["samples"]
+    n_pages = site.write(samples, folder, circuitsvis=args.circuitsvis)
+    print(f"{n_pages:,} pages; open {folder / 'index.html'}")
+    return 0
+
+
 def _check(config: Config, args: argparse.Namespace) -> int:
+    from pipeline import page_store
     from pipeline.run import store_of
 
     store = store_of(config)
     if not store.folder.is_dir():
         raise UserError(f"no store at {store.folder}; make it with `make data`")
-    faults = list(store.faults())
+    faults = [*store.faults(), *page_store.faults(Path(config.data) / "pages")]
     for fault in faults:
         print(fault)
     print(f"{len(faults)} faults in {store.folder}", file=sys.stderr)

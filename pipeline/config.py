@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipeline.errors import UserError
 from pipeline.resources import resource
@@ -21,7 +22,7 @@ EMBEDDED = "demo"
 TEXT_FORMS = (".parquet", ".jsonl", ".txt")
 LAST_NEURON = 2**31 - 1
 CHOICES = {
-    "source": ("scan",),
+    "source": ("neuroscope", "scan"),
     "phrases": ("sif", "mean"),
     "inflections": ("keep", "skip"),
     "describer": ("lexical",),
@@ -53,11 +54,21 @@ class Config:
         None, "a feature neuron's least selectivity (synonyms less controls); off by default"
     )
     synonyms: int = _option(5, "nearest neighbours put into the place of each word")
-    source: str = _option("scan", "where samples come from: scan (the model over TEXT)")
+    source: str = _option(
+        "neuroscope", "where samples come from: neuroscope (pages of SITE) or scan (the model over TEXT)"
+    )
+    site: str | None = _option(
+        None,
+        "address of the site with Neuroscope's pages, or a folder that mirrors one; by default "
+        "https://neuroscope.io, and for the embedded model its recording",
+    )
+    rate: float = _option(2.0, "pages asked of the site per second, at most")
+    connections: int = _option(4, "pages asked of the site at once, at most")
+    refresh: bool = _option(False, "ask the site whether pages that are kept have changed")
     text: str = _option(
         EMBEDDED,
-        "text the scan reads: demo, a file or folder of Parquet, JSON lines or plain text, "
-        "or a data set on the Hub",
+        "text that the scan reads and word vectors are trained on: demo, a file or folder of Parquet, "
+        "JSON lines or plain text, or a data set on the Hub",
     )
     fasttext: str = _option(
         "train",
@@ -77,6 +88,9 @@ class Config:
     controls: int = _fixed(5, "unrelated words put into the place of the MAT's word")
     control_share: float = _fixed(0.5, "share of the words of like frequency, least similar, to draw from")
     batch_tokens: int = _fixed(2048, "tokens in one pass of the model, padding included")
+    timeout_s: float = _fixed(60.0, "seconds within which a page has to come")
+    tries: int = _fixed(5, "times a page is asked for before it counts as failed")
+    retry_wait_s: float = _fixed(1.0, "seconds waited after the first failed try, doubled after each")
     seed: int = _fixed(0, "seed of everything drawn at random")
 
     def __post_init__(self) -> None:
@@ -88,7 +102,11 @@ class Config:
         _between("SYNONYMS", self.synonyms, 1, 100)
         if self.selectivity is not None:
             _between("SELECTIVITY", self.selectivity, -math.inf, None)
-        for name in ("samples", "context_tokens", "controls", "batch_tokens"):
+        _between("RATE", self.rate, 0.001, 1000)
+        _between("CONNECTIONS", self.connections, 1, 32)
+        for name in ("timeout_s", "retry_wait_s"):
+            _between(name, getattr(self, name), 0.001, None)
+        for name in ("samples", "context_tokens", "controls", "batch_tokens", "tries"):
             _between(name, getattr(self, name), 1, None)
         _between("max_tokens", self.max_tokens, 2, None)
         _between("max_overlap", self.max_overlap, 0, 1)
@@ -104,7 +122,7 @@ class Config:
                 f"FASTTEXT: no file {self.fasttext!r}; give a vectors file, or 'train' for vectors "
                 "trained on the text"
             )
-        _ = self.neuron_ranges
+        _ = self.neuron_ranges, self.site_folder
 
     @property
     def neuron_ranges(self) -> tuple[tuple[int, int], ...]:
@@ -151,6 +169,40 @@ class Config:
         )
         return path if path.exists() or looks_like_path else None
 
+    @property
+    def text_name(self) -> str:
+        """The text set's name as it stands in the tables: a file's or folder's own, or the given one."""
+        return self.text_path.resolve().name if self.text_path and self.text != EMBEDDED else self.text
+
+    @property
+    def site_folder(self) -> Path | None:
+        """The folder that mirrors the site, or null where the site is on the web.
+
+        Raises UserError for a SITE that is neither.
+        """
+        if self.site is None:
+            return None
+        try:
+            parts = urlsplit(self.site)
+            _ = parts.port
+        except ValueError as exc:
+            raise UserError(
+                f"SITE is {self.site!r}: {exc}; an address is such as https://neuroscope.io"
+            ) from exc
+        if parts.scheme in ("http", "https"):
+            if not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
+                raise UserError(
+                    f"SITE is {self.site!r}; an address has a host, and no name, password, query or "
+                    "fragment, such as https://neuroscope.io"
+                )
+            return None
+        path = _path("SITE", self.site)
+        if not path.is_dir():
+            raise UserError(
+                f"SITE: no folder {self.site!r}; give one that mirrors a site, or an address with https://"
+            )
+        return path
+
     def values(self, names: tuple[str, ...]) -> dict[str, Any]:
         """The named settings as SQL and fingerprints take them, never null.
 
@@ -173,6 +225,10 @@ def _as_declared(field_: dataclasses.Field, value: Any) -> Any:
     name, kind = field_.name.upper(), field_.type.removesuffix(" | None")
     if value is None and field_.type.endswith("None"):
         return None
+    if kind == "bool":
+        if not isinstance(value, bool):
+            raise UserError(f"{name} is {value!r}; it must be true or false")
+        return value
     if kind == "str":
         if not isinstance(value, str | int | Path):
             raise UserError(f"{name} is {value!r}; it must be a text")

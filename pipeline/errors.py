@@ -23,3 +23,7 @@ class TableError(PipelineError):
 
 class StoreError(PipelineError):
     """The store cannot be read or written."""
+
+
+class PageError(PipelineError):
+    """A page of a site is not what it should be; the message names what was expected and found."""

@@ -32,7 +32,9 @@ def note(table: str, data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
 
 
 def _maps(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
-    return f"{_true(data['duplicate'])} near duplicates count once"
+    flat = tables["samples"]["max_activation"].null_count
+    told = f"{_true(data['duplicate'])} near duplicates count once"
+    return told + (f"; {flat} samples have no finite peak" if flat else "")
 
 
 def _words(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
@@ -67,12 +69,31 @@ def _status(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
 
 
 def warnings(table: str, data: pa.Table, tables: Mapping[str, pa.Table], config: Config) -> list[str]:
-    """What must not be overlooked: baselines measured here that differ from the source's.
+    """What must not be overlooked about a table, a line each; usually nothing."""
+    if table == "pages":
+        return _pages_left_out(data)
+    return _baselines(data, tables, config) if table == "activations" and len(data) else []
+
+
+def _pages_left_out(data: pa.Table) -> list[str]:
+    rows = [row for row in data.to_pylist() if row["status"] not in ("ok", "missing")]
+    stale = data.filter((pc.field("status") == "ok") & ~pc.field("reason").is_null())["reason"].to_pylist()
+    told = [f"{len(stale)} pages are as they were before: {stale[0]}"] if stale else []
+    if not rows:
+        return told
+    worst = "; ".join(f"neuron {row['neuron']}: {row['reason']}" for row in rows[:3])
+    return [
+        *told,
+        f"{len(rows)} of {len(data)} pages could not be read ({worst}): their neurons are left out, and "
+        "the layer's maximum is that of the others; the same command tries them again",
+    ]
+
+
+def _baselines(data: pa.Table, tables: Mapping[str, pa.Table], config: Config) -> list[str]:
+    """Whether baselines measured here differ from the source's.
 
     It is how a wrong model, a wrong hook or misread pages are noticed.
     """
-    if table != "activations" or not len(data):
-        return []
     with select.connect() as con:
         con.register("activations", data)
         con.register(
@@ -103,6 +124,7 @@ def _counted(column: pa.ChunkedArray) -> list[tuple[str | None, int]]:
 
 
 _NOTES = {
+    "pages": _status,
     "maps": _maps,
     "words": _words,
     "vectors": _vectors,

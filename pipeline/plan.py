@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import fingerprint, language_model, select, tables, texts
+from pipeline import fingerprint, language_model, pages, select, sources, tables, texts
 from pipeline.config import Config
 from pipeline.store import Store
 
@@ -41,12 +41,20 @@ def _sql(file: str) -> Stage:
     return Stage(file[:3], found.writes, found.reads, found.params, sql=file)
 
 
+SCAN = Stage(
+    "010",
+    "samples",
+    settings=("source", "model", "layer", "text", "samples", "max_tokens", "batch_tokens"),
+    code=("scan", "batches", "language_model", "texts"),
+)
 STAGES = (
+    Stage("005", "pages", settings=("source", "site"), code=("pages", "sources")),
     Stage(
         "010",
         "samples",
-        settings=("source", "model", "layer", "text", "samples", "max_tokens", "batch_tokens"),
-        code=("scan", "batches", "language_model", "texts"),
+        ("pages",),
+        settings=("source", "samples"),
+        code=("neuroscope", "pages"),
     ),
     _sql("020_maps.sql"),
     Stage("030", "words", ("maps",), code=("words", "word")),
@@ -114,12 +122,17 @@ class Planned:
         return fingerprint.of_value({**self.made_of, "inputs": shared})
 
 
+def stages(config: Config) -> tuple[Stage, ...]:
+    """The stages of a run; one that scans makes its samples with the model, from no pages."""
+    return tuple(SCAN if s.table == "samples" and config.source == "scan" else s for s in STAGES)
+
+
 def plan(config: Config) -> dict[str, Planned]:
-    """The planned stages by table, in order. Reads only the files that the config names."""
-    contents = {"model": _model(config), "text": _text(config)}
+    """The planned stages by table, in order. Reads only files: those the config names, and kept pages."""
+    contents = {"model": _model(config), "text": _text(config), "site": _site(config)}
     contents["fasttext"] = _fasttext(config, contents["text"])
     planned: dict[str, Planned] = {}
-    for stage in STAGES:
+    for stage in stages(config):
         settings = config.values(stage.settings)
         made_of = {
             "settings": {name: contents.get(name, value) for name, value in settings.items()},
@@ -171,6 +184,14 @@ def _text(config: Config) -> dict[str, Any]:
     if path is None:
         return {"name": config.text}
     return {str(f.relative_to(path.parent)): fingerprint.of_file(f) for f in texts.files(path)}
+
+
+def _site(config: Config) -> dict[str, str] | None:
+    """What is kept of the pages asked for; when each was fetched does not matter."""
+    if config.source == "scan":
+        return None
+    kept = pages.table(config).select(["neuron", "status", "reason", "page_sha256"])
+    return {"name": sources.address(config), "pages": fingerprint.of_table(kept)}
 
 
 def _fasttext(config: Config, text: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -12,12 +12,22 @@ _BAR_AFTER_S = 1.0
 _LINE_EVERY_S = 10.0
 
 
-def progress(items: Iterable[Item], what: str, *, unit: str, total: int | None = None) -> Iterator[Item]:
-    """Pass `items` on, showing how far it is; nothing is shown of what is quickly done."""
+def progress(
+    items: Iterable[Item],
+    what: str,
+    *,
+    unit: str,
+    total: int | None = None,
+    note: Callable[[], str] = str,
+) -> Iterator[Item]:
+    """Pass `items` on, showing how far it is and what `note` says; nothing of what is quickly done."""
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        yield from tqdm(items, desc=what, unit=f" {unit}", total=total, delay=_BAR_AFTER_S, leave=False)
+        bar = tqdm(items, desc=what, unit=f" {unit}", total=total, delay=_BAR_AFTER_S, leave=False)
+        for item in bar:
+            yield item
+            bar.set_postfix_str(note(), refresh=False)
         return
     start = told = time.monotonic()
     for number, item in enumerate(items, 1):
@@ -27,4 +37,8 @@ def progress(items: Iterable[Item], what: str, *, unit: str, total: int | None =
             told = now
             rate = number / (now - start)
             rest = f" of {total:,}, {(total - number) / rate:.0f} s left" if total else ""
-            print(f"{what}: {number:,}{rest}, {rate:.1f} {unit}s/s", file=sys.stderr, flush=True)
+            print(
+                f"{what}: {number:,}{rest}, {rate:.1f} {unit}s/s {note()}".rstrip(),
+                file=sys.stderr,
+                flush=True,
+            )

@@ -17,10 +17,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import database, fingerprint, language_model, notes, select, texts
+from pipeline import database, fingerprint, language_model, notes, pages, select, texts
 from pipeline.config import Config
 from pipeline.engine import Engine, InProcess
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError, UserError
 from pipeline.plan import Planned, plan
 from pipeline.progress import progress
 from pipeline.store import Store
@@ -48,6 +48,10 @@ class Tables(Mapping[str, pa.Table]):
         self.made = False
         self._read: dict[str, pa.Table] = {}
 
+    def missing(self) -> list[Planned]:
+        """The tables that the store does not have, in order."""
+        return [each for table, each in self.planned.items() if not self.manifest(table)]
+
     def manifest(self, table: str) -> dict | None:
         """What the store says of a table; null where it is not made yet."""
         return self.store.manifest(table, self.planned[table].key)
@@ -64,37 +68,49 @@ class Tables(Mapping[str, pa.Table]):
         return len(self.planned)
 
 
-def run(config: Config, engine: Engine | None = None) -> Tables:
+def run(config: Config, engine: Engine | None = None, *, until: str | None = None) -> Tables:
     """Make every table of the plan that is not in the store, and the database if it is another's.
 
-    Returns the plan's own tables, whatever other runs do to the database meanwhile. One summary line
-    per stage goes to stderr. Raises PipelineError; whatever was whole stays whole.
+    `until` names the last table to make; the database is then left as it is. Returns the plan's own
+    tables, whatever other runs do to the database meanwhile. One summary line per stage goes to stderr.
+    Raises PipelineError; whatever was whole stays whole.
     """
     language_model.check(config)
-    planned = plan(config)
-    tables = Tables(store_of(config), planned)
-    missing = [p for table, p in planned.items() if not tables.manifest(table)]
-    tables.made = bool(missing) or not database.is_current(config, planned)
-    if tables.made:
+    tables = Tables(store_of(config), _planned(config, until))
+    if missing := tables.missing():  # mistakes are told before the site, the model or the disk is touched
         _refuse_early(config, {p.stage.table for p in missing})
+    if config.source == "neuroscope":
+        pages.collect(config)
+        tables = Tables(tables.store, _planned(config, until))
+    missing = tables.missing()
+    tables.made = bool(missing) or not (until or database.is_current(config, tables.planned))
+    if tables.made:
         tables.store.prepare()
     # published vectors come first: a file of another form is refused before the model works
     missing.sort(key=lambda p: p.stage.table != "vocabulary" or config.fasttext == "train")
     for each in missing:
-        if each.stage.table == "maps":
+        if each.stage.table == "maps" and config.source == "scan":
             language_model.check_range(config, None, _n_neurons(tables["samples"]))
         _make(each, config, tables, engine or InProcess())
-    for table in planned:
+    for table in tables:
         for warning in tables.manifest(table)["warnings"]:
             _tell(f"WARNING: {warning}")
-    if tables.made:
-        database.build(config, planned, tables.store)
+    if tables.made and not until:
+        database.build(config, tables.planned, tables.store)
     return tables
+
+
+def _planned(config: Config, until: str | None) -> dict[str, Planned]:
+    planned = plan(config)
+    names = list(planned)
+    return {name: planned[name] for name in (names[: names.index(until) + 1] if until else names)}
 
 
 def _refuse_early(config: Config, missing: set[str]) -> None:
     """Read one text, if texts will be read, so that an empty or odd set is refused at once."""
-    if "samples" in missing or ("vocabulary" in missing and config.fasttext == "train"):
+    if ("samples" in missing and config.source == "scan") or (
+        "vocabulary" in missing and config.fasttext == "train"
+    ):
         next(texts.stream(config.text, config.text_path))
 
 
@@ -104,8 +120,10 @@ def _make(planned: Planned, config: Config, tables: Tables, engine: Engine) -> N
     start = time.monotonic()
     if stage.sql:
         data = select.run(select.query(stage.sql), tables, config.values(stage.settings))
+    elif stage.table == "pages":
+        data = _pages(config)
     elif stage.table == "samples":
-        data = _samples(config)
+        data = _scan(config) if config.source == "scan" else pages.samples(config, tables["pages"])
     elif stage.table == "vocabulary":
         data = _vocabulary(config)
     else:
@@ -129,7 +147,18 @@ def _make(planned: Planned, config: Config, tables: Tables, engine: Engine) -> N
     _tell(f"{made} {seconds:6.1f} s  {note}".rstrip())
 
 
-def _samples(config: Config) -> pa.Table:
+def _pages(config: Config) -> pa.Table:
+    """The pages asked for; raises PipelineError where none of them can be read."""
+    found = pages.table(config)
+    reasons = found.filter(pc.field("status") != "ok")["reason"].to_pylist()
+    if len(found) == len(reasons) > 0:
+        raise PipelineError(
+            f"SITE: none of the {len(found)} pages asked for can be read; the first: {reasons[0]}"
+        )
+    return found
+
+
+def _scan(config: Config) -> pa.Table:
     from pipeline import scan
 
     model = language_model.load(config)

@@ -118,6 +118,7 @@ class _Winners:
         """The winners as rows of `samples`."""
         schema = tables.TABLES["samples"].schema
         own = dict(model=config.model_name, layer=config.layer, text_start=1, source="scan")
+        own["text_set"] = config.text_name
         names = model.token_texts
         parts = [
             pa.Table.from_pylist([own | row for row in self._rows(neuron, names)], schema=schema)

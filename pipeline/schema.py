@@ -15,12 +15,13 @@ from pipeline.errors import TableError
 
 @dataclass(frozen=True)
 class Column:
-    """A column's name, type, meaning (with its unit) and whether it may be null."""
+    """A column's name, type, meaning (with its unit), and whether it or its lists' items may be null."""
 
     name: str
     type: pa.DataType
     doc: str
     null: bool = False
+    null_items: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def _check_column(place: str, column: Column, values: pa.ChunkedArray) -> None:
         raise TableError(f"{place}: {values.null_count} nulls in {len(values)} rows, expected none")
     if pa.types.is_list(column.type):
         values = pc.list_flatten(values)
-        if values.null_count:
+        if values.null_count and not column.null_items:
             raise TableError(f"{place}: nulls inside the lists, expected none")
-    if pa.types.is_floating(values.type) and not pc.all(pc.is_finite(values), min_count=0).as_py():
+    if pa.types.is_floating(values.type) and pc.any(pc.invert(pc.is_finite(values))).as_py():
         raise TableError(f"{place}: not all values are finite")

@@ -8,6 +8,7 @@ from pipeline.schema import Column, Table
 
 _TEXTS = pa.list_(pa.string())
 _FLOATS = pa.list_(pa.float32())
+_TIME = pa.timestamp("us")  # UTC
 
 
 def _column(name: str, kind: pa.DataType, doc: str) -> Column:
@@ -50,23 +51,52 @@ TABLES = {
     table.name: table
     for table in (
         Table(
+            "pages",
+            "one row per (model, layer, neuron) asked for; none for a scan",
+            _NEURON_KEY,
+            (
+                *_NEURON,
+                _column("address", pa.string(), "of the page"),
+                _column(
+                    "status",
+                    pa.string(),
+                    "ok; missing: no such neuron; failed: not fetched; unreadable: another thing came",
+                ),
+                _nullable("reason", pa.string(), "what was expected and found, unless ok"),
+                _nullable("fetched", _TIME, "when it was fetched, or last tried, UTC"),
+                _nullable("page_sha256", pa.string(), "SHA-256 of what came"),
+                _nullable("n_bytes", pa.int64(), "its length in bytes"),
+            ),
+        ),
+        Table(
             "samples",
             "one row per (model, layer, neuron, rank)",
             _SAMPLE_KEY,
             (
                 *_SAMPLE,
                 _nullable("text_id", pa.int64(), "number of the text in its set; a scan counts windows"),
+                _nullable("text_set", pa.string(), "name of that set, where a page tells it"),
                 _column("tokens", _TEXTS, "the text's tokens, BOS first"),
                 _nullable("token_ids", pa.list_(pa.int32()), "their ids, where known"),
-                _column("activations", _FLOATS, "the neuron's activation at each token"),
+                Column(
+                    "activations",
+                    _FLOATS,
+                    "the neuron's activation at each token, raw units; null if no finite number",
+                    null_items=True,
+                ),
                 _column(
                     "text_start",
                     pa.int32(),
                     "first token of the text itself: 1 after a BOS, else 0",
                 ),
                 _column("mat_index", pa.int32(), "index of the MAT in tokens"),
-                _column("max_activation", pa.float32(), "activation at the MAT, raw units"),
-                _column("source", pa.string(), "where the row comes from"),
+                _nullable("max_activation", pa.float32(), "activation at the MAT, raw units"),
+                _nullable("reason", pa.string(), "why activations are null"),
+                _column("source", pa.string(), "where the row comes from: scan or neuroscope"),
+                _nullable("address", pa.string(), "of the page; null for a scan, as all that follows"),
+                _nullable("fetched", _TIME, "when the page was fetched, UTC"),
+                _nullable("page_sha256", pa.string(), "SHA-256 of the page as it was fetched"),
+                _nullable("parser", pa.int32(), "version of the page parser"),
             ),
         ),
         Table(
@@ -79,7 +109,7 @@ TABLES = {
                 _column("mat_index", pa.int32(), "index of the MAT in the sample's tokens"),
                 _column("start", pa.int32(), "index of the MAP's first token in the sample"),
                 _column("tokens", _TEXTS, "the MAP's tokens"),
-                _column("activations", _FLOATS, "their activations, raw units"),
+                Column("activations", _FLOATS, "their activations, raw units", null_items=True),
                 _column("phrase", pa.string(), "the tokens joined"),
                 _column("max_activation", pa.float32(), "activation at the MAT, raw units"),
                 _column("text_before", pa.string(), "up to three tokens before the MAP, joined"),
@@ -259,6 +289,10 @@ TABLES = {
         ),
     )
 }
+
+
+# Of all tables together, as published: raised with every change of a column (major), a meaning (minor).
+VERSION = "1.0.0"
 
 
 def check(name: str, data: pa.Table) -> pa.Table:

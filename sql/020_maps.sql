@@ -1,6 +1,6 @@
 -- The token that drives each neuron hardest, with its neighbours in the text, one per sample.
 -- A MAP that has the MAT of a higher-ranking one and shares at least max_overlap of its words with it
--- is a duplicate.
+-- is a duplicate. A sample whose activation at the MAT is no finite number has no peak and is left out.
 -- reads:  samples
 -- writes: maps
 -- grain:  one row per (model, layer, neuron, rank)
@@ -13,7 +13,8 @@ with cut as (
         least(mat_index, greatest(text_start, mat_index - $context_tokens))::integer as start,
         least(len(tokens), mat_index + 1 + $context_tokens)::integer as stop
     from samples
-    where list_bool_or(list_transform($neurons, lambda pair: neuron between pair[1] and pair[2]))
+    where max_activation is not null
+        and list_bool_or(list_transform($neurons, lambda pair: neuron between pair[1] and pair[2]))
 ),
 phrases as (
     select

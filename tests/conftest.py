@@ -67,6 +67,7 @@ def small(tmp_path_factory, small_text, demo) -> Config:
     from pipeline.run import run
 
     config = Config(
+        source="scan",
         text=str(small_text),
         data=str(tmp_path_factory.mktemp("data")),
         neurons="0-95",

@@ -17,9 +17,16 @@ VENDORS = {
     "datasets": {"texts"},
     "tqdm": {"progress"},
     "duckdb": {"database", "select", "terminal"},
+    "requests": {"web"},
+    "urllib3": {"web"},
+    "bs4": {"neuroscope"},
+    "orjson": {"neuroscope"},
+    "vcr": {"recording"},
+    "sqlite3": {"page_store"},
 }
 HEAVY = {"torch", "transformer_lens", "transformers", "gensim", "datasets", "pandas", "safetensors"}
-STAGE_MODULES = {stage.table for stage in STAGES if not stage.sql} - {"samples"} | {"scan"}
+# pages and samples come from a source: a site, or the scan
+STAGE_MODULES = {stage.table for stage in STAGES if not stage.sql} - {"pages", "samples"} | {"scan"}
 
 
 def imports(path, *, top_level_only=False):
@@ -102,7 +109,11 @@ def test_every_file_of_sql_ships_in_the_wheel_and_python_is_new_enough():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     shipped = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    assert shipped == {"sql": "pipeline/sql", "data/demo": "pipeline/data/demo"}
+    assert shipped == {
+        "sql": "pipeline/sql",
+        "data/demo": "pipeline/data/demo",
+        "cassettes/neuroscope.json.gz": "pipeline/cassettes/neuroscope.json.gz",
+    }
     assert sys.version_info >= (3, 11)
 
 

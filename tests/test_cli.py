@@ -47,7 +47,9 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(capsys, tmp_path, args, mes
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("args", [["--layer", "x"], ["--phrases", "sum"], ["--nothing"], []])
+@pytest.mark.parametrize(
+    "args", [["--layer", "x"], ["--phrases", "sum"], ["--refresh", "x"], ["--nothing"], []]
+)
 def test_what_the_parser_refuses_has_exit_code_2_too(capsys, args):
     with pytest.raises(SystemExit) as caught:
         cli.main([*(["run"] if args else []), *args])
@@ -59,7 +61,7 @@ def test_a_vectors_file_of_another_form_leaves_the_store_as_it_was(small, tmp_pa
     shutil.copytree(small.data, data)
     before = sorted(data.rglob("*.parquet"))
     (tmp_path / "odd.vec").write_text("no vectors\n")
-    args = ["--text", small.text, "--neurons", "0-95", "--fasttext", tmp_path / "odd.vec"]
+    args = [*small_args(small), "--fasttext", tmp_path / "odd.vec"]
     code, _, err = asked(capsys, "run", "--data", data, *args)
     assert code == 2
     assert "is not read" in err
@@ -67,7 +69,7 @@ def test_a_vectors_file_of_another_form_leaves_the_store_as_it_was(small, tmp_pa
 
 
 def small_args(small):
-    fields = ("text", "data", "neurons", "similarity", "activation", "synonyms")
+    fields = ("source", "text", "data", "neurons", "similarity", "activation", "synonyms")
     return [x for f in fields for x in (f"--{f}", getattr(small, f))]
 
 
@@ -270,4 +272,5 @@ def test_every_option_has_help_and_a_default_that_is_allowed(capsys):
         cli.main(["run", "--help"])
     out = capsys.readouterr().out
     for option in OPTIONS:
-        assert f"--{option.name} {option.name.upper()}" in out
+        value = f"[{option.name.upper()}]" if option.type == "bool" else option.name.upper()
+        assert f"--{option.name} {value}" in out

@@ -47,7 +47,7 @@ def test_neurons_that_mean_nothing_are_refused(spec):
         ({"layer": 1.5}, "LAYER is 1.5; it must be a whole number"),
         ({"synonyms": 0}, "SYNONYMS is 0"),
         ({"selectivity": float("inf")}, "SELECTIVITY"),
-        ({"source": "web"}, "SOURCE is 'web'; choose scan"),
+        ({"source": "web"}, "SOURCE is 'web'; choose neuroscope or scan"),
         ({"phrases": "sum"}, "PHRASES is 'sum'; choose sif or mean"),
         ({"describer": "me"}, "DESCRIBER is 'me'; choose lexical"),
         ({"fasttext": "nowhere.vec"}, "FASTTEXT: no file 'nowhere.vec'"),

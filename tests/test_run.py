@@ -32,7 +32,7 @@ def copy(small, tmp_path):
 def test_every_table_of_a_run_fits_its_schema_and_holds_rows(small_tables):
     for name, data in small_tables.items():
         tables.check(name, data)
-        assert len(data), name
+        assert bool(len(data)) == (name != "pages"), name  # a scan has no pages
 
 
 def test_a_second_run_has_nothing_to_do(copy, monkeypatch):

@@ -1,0 +1,191 @@
+"""The pages of one site, kept as they came, so that none is ever fetched twice.
+
+One SQLite file per site: a page and what is known of it are written together or not at all, whenever
+the process dies. Who fetches holds the file's lock; everybody may read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import hashlib
+import sqlite3
+import sys
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pipeline.errors import StoreError
+
+_SCHEMA = """
+create table if not exists pages (
+    path text primary key, status text not null, reason text, time text not null, checked text not null,
+    sha256 text, n_bytes integer, etag text, last_modified text, parser integer not null, body blob
+) without rowid;
+create table if not exists refreshes (scope text primary key, started text not null);
+"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What is kept of a page, its body apart. `time` is when it was fetched or last tried, `checked`
+    when the site was last asked, both UTC; `parser` the version of the parser that judged it."""
+
+    path: str
+    status: str
+    reason: str | None
+    time: datetime
+    checked: datetime
+    sha256: str | None
+    n_bytes: int | None
+    etag: str | None
+    last_modified: str | None
+    parser: int
+
+    @property
+    def not_refreshed(self) -> bool:
+        """Whether the site was asked in vain if the page has changed; the kept one still stands."""
+        return self.status == "ok" and self.reason is not None
+
+
+_FACTS = "path, status, reason, time, checked, sha256, n_bytes, etag, last_modified, parser"
+
+
+class PageStore:
+    """A site's kept pages; safe to use from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._mutex = threading.Lock()
+        with self._told():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._con = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=60)
+            self._con.execute("pragma journal_mode = wal")
+            self._con.execute("pragma synchronous = normal")
+            self._con.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._con.close()
+
+    def __enter__(self) -> PageStore:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def page(self, path: str) -> Page | None:
+        """What is known of a page; null where it was never asked for."""
+        rows = self._ask(f"select {_FACTS} from pages where path = ?", path)
+        return _page(rows[0]) if rows else None
+
+    def pages(self, folder: str) -> dict[str, Page]:
+        """Of every page in a folder of the site, such as solu-8l-pile/6/, by path."""
+        rows = self._ask(
+            f"select {_FACTS} from pages where path >= ? and path < ?",
+            folder,
+            folder[:-1] + chr(ord("/") + 1),
+        )
+        return {row[0]: _page(row) for row in rows}
+
+    def body(self, path: str) -> bytes | None:
+        """A page as it came; null where nothing came."""
+        rows = self._ask("select body from pages where path = ?", path)
+        with self._told():
+            return gzip.decompress(rows[0][0]) if rows and rows[0][0] is not None else None
+
+    def keep(self, page: Page, body: bytes | None) -> None:
+        """Keep a page and what is known of it, in place of what was."""
+        values = (*vars(page).values(), None if body is None else gzip.compress(body, 6, mtime=0))
+        values = tuple(v.isoformat() if isinstance(v, datetime) else v for v in values)
+        places = ", ".join("?" * len(values))
+        self._ask(f"insert or replace into pages ({_FACTS}, body) values ({places})", *values)
+
+    def note(self, page: Page) -> None:
+        """Change what is known of a kept page, its body left as it is."""
+        self._ask(
+            "update pages set status = ?, reason = ?, checked = ?, parser = ? where path = ?",
+            page.status,
+            page.reason,
+            page.checked.isoformat(),
+            page.parser,
+            page.path,
+        )
+
+    def refresh_started(self, scope: str) -> datetime:
+        """When the refresh of these pages began: now, unless one of the last day was interrupted."""
+        self._ask("delete from refreshes where started < ?", (now() - timedelta(days=1)).isoformat())
+        self._ask("insert or ignore into refreshes values (?, ?)", scope, now().isoformat())
+        [(started,)] = self._ask("select started from refreshes where scope = ?", scope)
+        return datetime.fromisoformat(started)
+
+    def refresh_ended(self, scope: str) -> None:
+        """The refresh is complete; the next one begins anew."""
+        self._ask("delete from refreshes where scope = ?", scope)
+
+    def faults(self) -> Iterator[str]:
+        """Hold every page against its checksum; one line per fault."""
+        for (path,) in self._ask("select path from pages where body is not null order by path"):
+            page = self.page(path)
+            try:
+                sha256 = hashlib.sha256(self.body(path)).hexdigest()
+            except StoreError as exc:
+                sha256 = str(exc)
+            if sha256 != page.sha256:
+                yield f"{self.path}: page {path} is damaged; fetch it again with REFRESH=1 (--refresh)"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Be the only process that fetches from this site; waits for another one to end."""
+        with self.path.with_suffix(".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"waiting for another run that fetches into {self.path}", file=sys.stderr, flush=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _ask(self, statement: str, *values: object) -> list[tuple]:
+        with self._mutex, self._told():
+            return self._con.execute(statement, values).fetchall()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what SQLite, gzip or the disk refuse into one line with the way out."""
+        try:
+            yield
+        except sqlite3.OperationalError as exc:
+            raise StoreError(
+                f"cannot use {self.path}: {exc}; free some space, make it writable, or choose another "
+                "folder with DATA (--data)"
+            ) from exc
+        except (sqlite3.DatabaseError, EOFError, gzip.BadGzipFile, zlib.error) as exc:
+            raise StoreError(
+                f"{self.path} is damaged ({exc}); delete it and run again: its pages are fetched anew"
+            ) from exc
+        except OSError as exc:
+            raise StoreError(f"cannot use {self.path}: {exc.strerror or exc}") from exc
+
+
+def faults(folder: Path) -> Iterator[str]:
+    """Hold the kept pages of every site against their checksums; one line per fault."""
+    for path in sorted(folder.glob("*.sqlite")):
+        try:
+            with PageStore(path) as store:
+                yield from store.faults()
+        except StoreError as exc:
+            yield str(exc)
+
+
+def now() -> datetime:
+    """The time, UTC, to the second."""
+    return datetime.now(UTC).replace(microsecond=0, tzinfo=None)
+
+
+def _page(row: tuple) -> Page:
+    path, status, reason, time, checked, *rest = row
+    return Page(path, status, reason, datetime.fromisoformat(time), datetime.fromisoformat(checked), *rest)

@@ -1,0 +1,274 @@
+"""A web site, fetched as its owner would wish; the only module that imports `requests`.
+
+One session that says who it is, robots.txt honoured, never faster than asked for, and a growing wait
+for everybody when the site is in trouble or asks for one. Nothing of another host is ever fetched.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urljoin, urlsplit
+from urllib.robotparser import RobotFileParser
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from pipeline import __version__
+from pipeline.errors import PageError, PipelineError
+
+AGENT = "feature-neurons"
+_LARGEST = 64 * 2**20  # bytes; pages have 1 MB
+_REDIRECTS = 5
+_LONGEST_WAIT_S = 300.0  # a site that asks for more is left alone until the next run
+_BROKEN = (requests.RequestException, HTTPError, OSError)
+
+
+@dataclass(frozen=True)
+class Manners:
+    """How hard a site may be asked: turns a second, connections, seconds per page, tries, first wait."""
+
+    rate: float
+    connections: int
+    timeout_s: float
+    tries: int
+    wait_s: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a site said to one address.
+
+    `status` is ok (with `body`), same (as before), missing, refused (a definite no), unreadable (with
+    `body`: another thing than what should be there) or failed (no use in trying again now); the last
+    three with their `reason`.
+    """
+
+    status: str
+    body: bytes | None = None
+    reason: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+class StopError(PipelineError):
+    """The site must not be asked any further now; the message says why."""
+
+
+class _TroubleError(Exception):
+    """A try that failed and may succeed later; `wait_s` where the site says when."""
+
+    def __init__(self, reason: str, wait_s: float = 0.0, body: bytes | None = None) -> None:
+        super().__init__(reason)
+        self.wait_s, self.body = wait_s, body
+
+
+class Web:
+    """A site below one address; may be asked from several threads at once."""
+
+    changes = False  # pages are asked for again only on request
+
+    def __init__(self, address: str, manners: Manners) -> None:
+        self.address = address.rstrip("/") + "/"
+        self.manners = manners
+        self.stopped = threading.Event()
+        self._pace = _Pace(manners.rate, self.stopped)
+        self._session = requests.Session()
+        self._session.headers["User-Agent"] = f"{AGENT}/{__version__} (research on language-model neurons)"
+        adapter = requests.adapters.HTTPAdapter(pool_maxsize=manners.connections)
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, adapter)
+        self._robots: RobotFileParser | None = None
+        self._opening = threading.Lock()
+
+    def close(self) -> None:
+        """End all waiting and close the connections."""
+        self.stopped.set()
+        self._session.close()
+
+    def _read_robots(self) -> RobotFileParser:
+        """What robots.txt allows; raises PipelineError where the site cannot be reached."""
+        address = urljoin(self.address, "/robots.txt")
+        answer = self._tried(address, accept=None, known={})
+        if answer.status == "failed":
+            raise PipelineError(
+                f"SITE: cannot reach {self.address}: {answer.reason}; check the address and the "
+                "connection, or give a folder with a mirror of the site"
+            )
+        robots = RobotFileParser(address)
+        forbidden = answer.reason in ("HTTP 401", "HTTP 403")  # any other no: there is no robots.txt
+        text = (answer.body or b"").decode(errors="replace")
+        robots.parse(["User-agent: *", "Disallow: /"] if forbidden else text.splitlines())
+        asked = robots.request_rate(AGENT)
+        slowest = [float(robots.crawl_delay(AGENT) or 0), asked.seconds / asked.requests if asked else 0.0]
+        self._pace.gap_s = max(self._pace.gap_s, *slowest)
+        return robots
+
+    @property
+    def connections(self) -> int:
+        """How many may ask at once."""
+        return self.manners.connections
+
+    @property
+    def rate(self) -> float:
+        """Turns a second, as robots.txt leaves it."""
+        return 1 / self._pace.gap_s if self._pace.gap_s else float("inf")
+
+    def get(
+        self, path: str, accept: Callable[[bytes], None], etag: str | None, last_modified: str | None
+    ) -> Answer:
+        """Ask for a page until it is there, missing, or tried too often.
+
+        `accept` raises PageError for a body that is another thing; that is tried once more only, as the
+        next answer will hardly differ. With `etag` or `last_modified` the answer may be `same`.
+        Raises StopError where robots.txt forbids the page or the site wants to be left alone.
+        """
+        address = urljoin(self.address, path)
+        with self._opening:
+            if self._robots is None:
+                self._robots = self._read_robots()
+        if not self._robots.can_fetch(AGENT, address):
+            raise StopError(f"SITE: robots.txt forbids {address}; ask the site's owner, or use a mirror")
+        known = {"If-None-Match": etag, "If-Modified-Since": last_modified}
+        return self._tried(address, accept, {name: value for name, value in known.items() if value})
+
+    def _tried(self, address: str, accept: Callable[[bytes], None] | None, known: dict[str, str]) -> Answer:
+        unreadable = 0
+        for number in range(1, self.manners.tries + 1):
+            try:
+                answer = self._ask(address, known)
+                if accept and answer.status == "ok":
+                    accept(answer.body)
+                return answer
+            except PageError as exc:
+                unreadable += 1
+                trouble = _TroubleError(str(exc), body=answer.body)
+            except _TroubleError as exc:
+                trouble = exc
+            except _BROKEN as exc:
+                trouble = _TroubleError(_short(exc))
+            if number == self.manners.tries or unreadable == 2:
+                break
+            self._pace.hold(max(trouble.wait_s, self.manners.wait_s * 2 ** (number - 1)))
+        if trouble.body is not None:
+            return Answer("unreadable", trouble.body, str(trouble))
+        return Answer("failed", reason=f"{trouble} ({number} tries)")
+
+    def _ask(self, address: str, known: dict[str, str]) -> Answer:
+        """One try, redirects within the host followed."""
+        for _ in range(_REDIRECTS):
+            self._pace.turn()
+            deadline = time.monotonic() + self.manners.timeout_s
+            with self._session.get(
+                address, headers=known, timeout=self.manners.timeout_s, allow_redirects=False, stream=True
+            ) as response:
+                if not response.is_redirect:
+                    return _answer(response, deadline)
+                target = urljoin(address, response.headers["Location"])
+            if not _same_site(address, target):
+                return Answer("refused", reason=f"redirects to {target[:100]}, another site")
+            address = target
+        return Answer("refused", reason=f"more than {_REDIRECTS} redirects")
+
+
+def _answer(response: requests.Response, deadline: float) -> Answer:
+    """What a response means; raises _TroubleError for what may pass."""
+    code = response.status_code
+    if code == 200:
+        return Answer(
+            "ok",
+            _body(response, deadline),
+            etag=response.headers.get("ETag"),
+            last_modified=response.headers.get("Last-Modified"),
+        )
+    if code == 304:
+        return Answer("same")
+    if code in (404, 410):
+        return Answer("missing", reason=f"HTTP {code}")
+    if code in (408, 425, 429) or code >= 500:
+        wait_s = _retry_after(response.headers.get("Retry-After"))
+        if wait_s > _LONGEST_WAIT_S:
+            raise StopError(
+                f"SITE: HTTP {code}: the site asks to be left alone for {wait_s / 60:.0f} min; what was "
+                "fetched is kept, the same command continues then"
+            )
+        raise _TroubleError(f"HTTP {code}", wait_s)
+    return Answer("refused", reason=f"HTTP {code}")
+
+
+def _same_site(address: str, target: str) -> bool:
+    """Whether a redirect stays on its host and port, or only turns to TLS."""
+    here, there = urlsplit(address), urlsplit(target)
+    secured = (here.scheme, here.port, there.scheme, there.port) == ("http", None, "https", None)
+    same = (here.scheme, here.port) == (there.scheme, there.port)
+    return here.hostname == there.hostname and (same or secured)
+
+
+def _body(response: requests.Response, deadline: float) -> bytes:
+    """The whole body, decompressed; urllib3 raises where it is shorter than the server said."""
+    parts, size = [], 0
+    response.raw.decode_content = True
+    while part := response.raw.read1(2**16):  # what has come, so that a trickle is noticed too
+        parts.append(part)
+        size += len(part)
+        if size > _LARGEST:
+            raise _TroubleError(f"more than {_LARGEST:,} bytes")
+        if time.monotonic() > deadline:
+            raise _TroubleError(f"not whole in time, {size:,} bytes so far")
+    return b"".join(parts)
+
+
+def _retry_after(value: str | None) -> float:
+    """The seconds a Retry-After header asks for, given as seconds or as a date; 0 without one."""
+    if value is None:
+        return 0.0
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def _short(exc: BaseException) -> str:
+    """What went wrong with a connection, without the library's nested names and addresses."""
+    kinds = {
+        requests.exceptions.SSLError: "no trusted TLS certificate",
+        requests.Timeout: "no answer in time",
+        requests.exceptions.ContentDecodingError: "damaged compression",
+    }
+    for kind, text in kinds.items():
+        if isinstance(exc, kind):
+            return text
+    return f"connection broken: {' '.join(str(exc).split())[:120]}"
+
+
+class _Pace:
+    """Turns at most `rate` times a second for all threads together; `hold` makes everybody wait."""
+
+    def __init__(self, rate: float, stopped: threading.Event) -> None:
+        self.gap_s = 1 / rate
+        self._stopped = stopped
+        self._free = 0.0
+        self._lock = threading.Lock()
+
+    def turn(self) -> None:
+        """Wait for the next turn; raises StopError when the work has been ended meanwhile."""
+        while not self._stopped.is_set():
+            with self._lock:
+                now = time.monotonic()
+                if now >= self._free:
+                    self._free = now + self.gap_s
+                    return
+                wait_s = self._free - now
+            self._stopped.wait(wait_s)
+        raise StopError("stopped")
+
+    def hold(self, seconds: float) -> None:
+        """Let nobody have a turn for so long."""
+        with self._lock:
+            self._free = max(self._free, time.monotonic() + seconds)
