@@ -35,6 +35,8 @@ _TEXT = re.compile(
 )
 _RENDER = re.compile(r'<script[^>]*>\s*(?:import [^\n]*\n\s*)?render\(\s*"[^"]*",\s*ColoredTokens,\s*')
 _END = re.compile(r"\s*\);?\s*</script>\s*</details>\s*")
+_LAST = re.compile(r"(?:</\w+>\s*)*")
+_LINK = re.compile(r"(?:https?://[^/]+/|\./|/)?(.+)/model\.html")
 _BOS = re.compile(r"<\|\w+\|>|<s>|<bos>")
 _DECODER = json.JSONDecoder()
 
@@ -63,7 +65,7 @@ def parse_index(html: str | bytes) -> dict[str, Shape]:
     found = {}
     for row in soup.select("tr, li"):
         link = row.select_one("a[href*='model.html']")
-        if link is None or not (name := re.search(r"([^/]+)/model\.html$", link["href"])):
+        if link is None or not (name := _LINK.fullmatch(link["href"])):
             continue
         if row.name == "li":
             found[name[1]] = Shape(_listed(row, "Layers"), _listed(row, "Neurons per Layer"))
@@ -106,7 +108,7 @@ def parse_page(html: str | bytes, *, model: str, layer: int, neuron: int) -> pa.
         if not (end := _END.match(html, position)):
             raise PageError(f"Text #{len(texts) - 1}: expected its end, found {_glimpse(html[position:])}")
         position = end.end()
-        if not html.startswith("<hr>", position):
+        if _LAST.fullmatch(html, position):
             break
     else:
         raise PageError(f"expected Text #{len(texts)}, found {_glimpse(html[position:])}")
@@ -122,7 +124,7 @@ def _text(html: str | bytes) -> str:
 
 def _glimpse(html: str) -> str:
     """The beginning of what a page says, for an error."""
-    words = " ".join(re.sub(r"<[^>]*>", " ", html[:2000]).split())[:60]
+    words = " ".join(re.sub(r"(?s)<script.*?(?:</script>|$)|<[^>]*>", " ", html[:2000]).split())[:60]
     return repr(words) if words else "nothing"
 
 

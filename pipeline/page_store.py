@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import gzip
 import hashlib
+import os
 import sqlite3
 import sys
 import threading
@@ -60,17 +61,20 @@ class PageStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._mutex = threading.Lock()
+        self._mutex, self._closed = threading.Lock(), False
         with self._told():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._con = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=60)
-            self._con.execute("pragma journal_mode = wal")
-            self._con.execute("pragma synchronous = normal")
-            self._con.executescript(_SCHEMA)
+            with _locked(path.parent):  # SQLite does not wait while another process sets its mode
+                self._con.execute("pragma journal_mode = wal")
+                self._con.execute("pragma synchronous = normal")
+                self._con.executescript(_SCHEMA)
 
     def close(self) -> None:
-        """Close the file."""
-        self._con.close()
+        """Close the file, once no thread is using it; a thread that comes later gets a StoreError."""
+        with self._mutex:
+            self._con.close()
+            self._closed = True
 
     def __enter__(self) -> PageStore:
         return self
@@ -141,16 +145,16 @@ class PageStore:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Be the only process that fetches from this site; waits for another one to end."""
-        with self.path.with_suffix(".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                print(f"waiting for another run that fetches into {self.path}", file=sys.stderr, flush=True)
-                fcntl.flock(file, fcntl.LOCK_EX)
+        lock = self.path.with_suffix(".lock")
+        with self._told():
+            lock.touch()
+        with _locked(lock, f"waiting for another run that fetches into {self.path}"):
             yield
 
     def _ask(self, statement: str, *values: object) -> list[tuple]:
         with self._mutex, self._told():
+            if self._closed:
+                raise StoreError(f"{self.path} is closed already")
             return self._con.execute(statement, values).fetchall()
 
     @contextmanager
@@ -171,6 +175,22 @@ class PageStore:
             raise StoreError(f"cannot use {self.path}: {exc.strerror or exc}") from exc
 
 
+@contextmanager
+def _locked(path: Path, waiting: str = "") -> Iterator[None]:
+    """Hold the lock of a file or folder; says `waiting` where another process has it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting:
+                print(waiting, file=sys.stderr, flush=True)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def faults(folder: Path) -> Iterator[str]:
     """Hold the kept pages of every site against their checksums; one line per fault."""
     for path in sorted(folder.glob("*.sqlite")):
@@ -182,8 +202,8 @@ def faults(folder: Path) -> Iterator[str]:
 
 
 def now() -> datetime:
-    """The time, UTC, to the second."""
-    return datetime.now(UTC).replace(microsecond=0, tzinfo=None)
+    """The time, UTC."""
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def _page(row: tuple) -> Page:

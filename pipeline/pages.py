@@ -74,7 +74,8 @@ class _Fetch:
             path, accept, *((known.etag, known.last_modified) if whole else (None, None))
         )
         time = now()
-        if whole and answer.status not in ("ok", "missing"):
+        stays = answer.status not in ("ok", "missing") and not self.site.changes
+        if whole and (stays or answer.status == "same"):
             reason = None if answer.status == "same" else f"not refreshed: {answer.reason}"
             page = Page(**{**vars(known), "reason": reason, "checked": time})
             self.store.note(page)

@@ -41,7 +41,7 @@ class _Gzipped:
 
 def _recorder() -> vcr.VCR:
     logging.getLogger("vcr").setLevel(logging.WARNING)
-    recorder = vcr.VCR(serializer="json", match_on=("method", "scheme", "host", "port", "path", "query"))
+    recorder = vcr.VCR(serializer="json", match_on=("method", "uri"))
     recorder.register_persister(_Gzipped)
     return recorder
 

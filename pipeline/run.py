@@ -24,7 +24,7 @@ from pipeline.errors import PipelineError, UserError
 from pipeline.plan import Planned, plan
 from pipeline.progress import progress
 from pipeline.store import Store
-from pipeline.tables import empty
+from pipeline.tables import VERSION, empty
 
 _PACKAGES = ("torch", "transformer-lens", "gensim", "duckdb", "pyarrow", "datasets", "tokenizers")
 
@@ -132,6 +132,7 @@ def _make(planned: Planned, config: Config, tables: Tables, engine: Engine) -> N
     facts = {
         "table": stage.table,
         "key": planned.key,
+        "version": VERSION,
         "made_of": planned.made_of,
         "created": datetime.now(UTC).isoformat(),
         "seconds": round(seconds, 3),

@@ -95,7 +95,7 @@ def _write(samples: pa.Table, folder: Path, circuitsvis: bool) -> int:
     ]
     n_pages = 0
     for model in models:
-        (folder / model.name).mkdir(parents=True)
+        (folder / model.name).mkdir(parents=True, exist_ok=True)
         _put(folder / model.name / "model.html", model.page())
         for layer, neuron, rows in progress(model.neurons(), "site", unit="page", total=model.n_pages):
             path = folder / page_path(model.name, layer, neuron)

@@ -25,6 +25,7 @@ from pipeline import tables
 from pipeline.errors import StoreError, TableError
 
 _STALE_S = 24 * 3600
+_GROUP_BYTES = 32 * 2**20
 _PART = "part-00000.parquet"
 _FACTS = ("made_of", "created", "warnings", "rows", "files")  # what every manifest says
 _UNREADABLE = (pa.ArrowException, OSError, ValueError)  # what pyarrow raises over damaged Parquet
@@ -172,7 +173,8 @@ def _read(path: Path, table: str) -> pa.Table:
 
 
 def _write(data: pa.Table, path: Path) -> None:
-    pq.write_table(data, path, compression="zstd", write_page_checksum=True)
+    rows = max(1, _GROUP_BYTES * len(data) // max(1, data.nbytes))  # so that a reader needs little memory
+    pq.write_table(data, path, compression="zstd", write_page_checksum=True, row_group_size=rows)
 
 
 def _facts(path: Path) -> dict[str, Any]:

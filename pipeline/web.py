@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 from urllib.robotparser import RobotFileParser
 
 import requests
-from urllib3.exceptions import HTTPError
+import urllib3
 
 from pipeline import __version__
 from pipeline.errors import PageError, PipelineError
@@ -25,7 +25,7 @@ AGENT = "feature-neurons"
 _LARGEST = 64 * 2**20  # bytes; pages have 1 MB
 _REDIRECTS = 5
 _LONGEST_WAIT_S = 300.0  # a site that asks for more is left alone until the next run
-_BROKEN = (requests.RequestException, HTTPError, OSError)
+_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
 @dataclass(frozen=True)
@@ -235,16 +235,21 @@ def _retry_after(value: str | None) -> float:
 
 
 def _short(exc: BaseException) -> str:
-    """What went wrong with a connection, without the library's nested names and addresses."""
+    """What went wrong with a connection, without the libraries' nested names and addresses."""
     kinds = {
         requests.exceptions.SSLError: "no trusted TLS certificate",
         requests.Timeout: "no answer in time",
-        requests.exceptions.ContentDecodingError: "damaged compression",
+        urllib3.exceptions.TimeoutError: "no answer in time",
+        urllib3.exceptions.DecodeError: "damaged compression",
     }
     for kind, text in kinds.items():
         if isinstance(exc, kind):
             return text
-    return f"connection broken: {' '.join(str(exc).split())[:120]}"
+    innermost: BaseException = exc
+    while (cause := innermost.__cause__ or innermost.__context__) is not None:
+        innermost = cause
+    text = getattr(innermost, "strerror", None) or " ".join(str(innermost).split())[:120]
+    return f"connection broken: {text}"
 
 
 class _Pace:

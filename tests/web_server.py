@@ -33,6 +33,7 @@ class WebServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        self._server.handle_error = lambda *args: None  # a client that goes away is what is tested
         self.address = f"http://127.0.0.1:{self._server.server_port}/"
 
     def __enter__(self) -> WebServer:
