@@ -13,6 +13,7 @@ import pytest
 from pipeline import select, tables
 from pipeline.config import Config
 
+pytest_plugins = ["tiny_site"]
 ROOT = Path(__file__).parent.parent
 SMALL_TEXTS = 900
 

@@ -4,80 +4,18 @@ import dataclasses
 import multiprocessing
 import os
 import random
-import shutil
 import signal
-import sqlite3
 import threading
 import time
-from collections import Counter
 
 import pytest
 import web_server as server
-from conftest import rows
-from web_server import WebServer
+from tiny_site import N_NEURONS, counts, samples
 
-from pipeline import neuroscope, pages, site
-from pipeline.config import Config
-from pipeline.errors import PipelineError, StoreError, UserError
-from pipeline.page_store import PageStore
+from pipeline import neuroscope, pages
+from pipeline.errors import PipelineError, UserError
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
-N_NEURONS = 40
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    """A site of 40 neurons, as a folder."""
-    folder = tmp_path_factory.mktemp("written") / "site"
-    given = [
-        dict(model="tiny", neuron=neuron, rank=rank, text_id=rank, text_set="ours", source="scan")
-        | dict(tokens=["<|BOS|>", f" word{neuron}", " end"], activations=[0.0, 1.0 / (1 + rank), 0.1])
-        | dict(text_start=1, mat_index=1, max_activation=1.0 / (1 + rank))
-        for neuron in range(N_NEURONS)
-        for rank in range(3)
-    ]
-    site.write(rows("samples", *given), folder)
-    return folder
-
-
-@pytest.fixture
-def served(written):
-    """The site's server."""
-    contents = {str(p.relative_to(written)): p.read_bytes() for p in written.rglob("*.html")}
-    with WebServer(contents) as running:
-        yield running
-
-
-@pytest.fixture
-def config(served, tmp_path):
-    """A config that fetches all of it, quickly."""
-    return Config(
-        model="tiny",
-        layer=0,
-        site=served.address,
-        data=str(tmp_path / "data"),
-        rate=1000,
-        timeout_s=0.5,
-        tries=2,
-        retry_wait_s=0.01,
-    )
-
-
-def samples(config):
-    """The rows that a run would go on with, without the time of fetching."""
-    return pages.samples(config, pages.table(config)).drop("fetched")
-
-
-def counts(config):
-    return dict(Counter(pages.table(config)["status"].to_pylist()))
-
-
-@pytest.fixture
-def undisturbed(config, tmp_path):
-    """The rows of a run that nothing disturbs, without their addresses' port."""
-    quiet = dataclasses.replace(config, data=str(tmp_path / "undisturbed"))
-    pages.collect(quiet)
-    return samples(quiet)
 
 
 def test_every_page_is_asked_for_once_and_never_again(config, served):
@@ -241,118 +179,6 @@ def test_two_at_once_fetch_every_page_once(config, served, capfd):
         thread.join()
     assert set(served.asked().values()) == {1}
     assert "waiting for another run" in capfd.readouterr().err
-
-
-def test_refresh_asks_conditionally_and_takes_what_has_changed(config, served):
-    for path, body in served.pages.items():
-        served.faults[path] = [server.instead(body, ETag=f'"{path}"')]
-    pages.collect(config)
-    served.log.clear()
-    old = pages.table(config)
-
-    def unless_changed(handler, body):
-        same = handler.headers["If-None-Match"] == f'"{handler.path[1:]}"' and "/7" not in handler.path
-        server.status(304)(handler, body) if same else server.send(handler, body)
-
-    served.pages["tiny/0/7.html"] = served.pages["tiny/0/7.html"].replace(b"word7", b"WORD")
-    served.always = unless_changed
-    pages.collect(dataclasses.replace(config, refresh=True))
-    assert set(served.asked()) == {*served.pages} - {"tiny/model.html"} | {"robots.txt"}
-    changed = [
-        a["neuron"]
-        for a, b in zip(old.to_pylist(), pages.table(config).to_pylist(), strict=True)
-        if a["page_sha256"] != b["page_sha256"]
-    ]
-    assert changed == [7]
-    served.log.clear()
-    pages.collect(config)
-    assert not served.log
-
-
-def test_a_refresh_that_fails_keeps_what_was_there_and_says_so(config, served, undisturbed):
-    pages.collect(config)
-    served.faults["tiny/0/3.html"] = [server.status(500)] * 2
-    pages.collect(dataclasses.replace(config, refresh=True))
-    [row] = [r for r in pages.table(config).to_pylist() if r["reason"]]
-    assert (row["neuron"], row["status"]) == (3, "ok")
-    assert row["reason"] == "not refreshed: HTTP 500 (2 tries)"
-    assert samples(config).equals(undisturbed)
-
-
-def test_an_interrupted_refresh_goes_on(config, served, monkeypatch):
-    from datetime import timedelta
-
-    pages.collect(config)
-    later = pages.now() + timedelta(seconds=5)
-    monkeypatch.setattr("pipeline.pages.now", lambda: later)
-    monkeypatch.setattr("pipeline.page_store.now", lambda: later - timedelta(seconds=1))
-    anew = dataclasses.replace(config, refresh=True)
-    served.faults["tiny/0/30.html"] = [server.status(429, Retry_After="9999")]
-    with pytest.raises(PipelineError, match="left alone"):
-        pages.collect(dataclasses.replace(anew, connections=1))
-    served.log.clear()
-    pages.collect(anew)
-    assert set(served.asked()) == {"robots.txt", *(f"tiny/0/{n}.html" for n in range(30, N_NEURONS))}
-
-
-def test_a_newer_parser_judges_kept_pages_without_asking_for_them(config, served, monkeypatch):
-    served.pages["tiny/0/3.html"] = b"<h1>Error</h1>"
-    pages.collect(config)
-    assert counts(config) == {"ok": N_NEURONS - 1, "unreadable": 1}
-    served.log.clear()
-    parse = neuroscope.parse_page
-    monkeypatch.setattr(pages, "PARSER", neuroscope.PARSER + 1)
-    monkeypatch.setattr(
-        neuroscope,
-        "parse_page",
-        lambda html, **place: parse(html, **place) if b"Error" not in html else None,
-    )
-    pages.collect(config)
-    assert counts(config) == {"ok": N_NEURONS}
-    assert not served.log
-
-
-def test_a_folder_that_mirrors_the_site_gives_the_same_rows(config, written, undisturbed, tmp_path):
-    mirror = tmp_path / "mirror"
-    shutil.copytree(written, mirror)
-    local = dataclasses.replace(config, site=str(mirror))
-    pages.collect(local)
-    assert samples(local).drop("address").equals(undisturbed.drop("address"))
-    assert samples(local)["address"][0].as_py() == "file:mirror/tiny/0/0.html"
-    changed = (mirror / "tiny/0/3.html").read_bytes().replace(b"word3", b"other")
-    (mirror / "tiny/0/3.html").write_bytes(changed)
-    (mirror / "tiny/0/4.html").unlink()
-    (mirror / "tiny/0/5.html").write_text("<h1>Error</h1>")
-    pages.collect(local)
-    found = {row["neuron"]: row["status"] for row in pages.table(local).to_pylist()}
-    assert (found[4], found[5]) == ("missing", "unreadable")
-    assert samples(local)["tokens"].to_pylist()[9][1] == " other"
-
-
-def test_a_link_out_of_the_folder_is_not_followed(config, written, tmp_path):
-    mirror = tmp_path / "mirror"
-    shutil.copytree(written, mirror)
-    shutil.copy(mirror / "tiny/0/3.html", tmp_path / "outside.html")
-    (mirror / "tiny/0/3.html").unlink()
-    (mirror / "tiny/0/3.html").symlink_to(tmp_path / "outside.html")
-    local = dataclasses.replace(config, site=str(mirror))
-    pages.collect(local)
-    assert counts(local) == {"ok": N_NEURONS - 1, "refused": 1}
-
-
-def test_a_damaged_file_of_pages_is_told_with_the_way_out(config):
-    pages.collect(config)
-    path = pages.store_path(config)
-    with sqlite3.connect(path) as con:
-        con.execute("update pages set body = x'00' where path = 'tiny/0/3.html'")
-    with PageStore(path) as store:
-        [fault] = store.faults()
-    assert "page tiny/0/3.html is damaged; fetch it again" in fault
-    path.write_bytes(b"no database" * 1000)
-    for extra in ("-wal", "-shm"):
-        path.with_name(path.name + extra).unlink(missing_ok=True)
-    with pytest.raises(StoreError, match="is damaged .*; delete it and run again"):
-        pages.collect(config)
 
 
 def test_the_plan_says_what_is_left_to_fetch(config, served):
