@@ -17,7 +17,12 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 def test_the_settings_are_those_of_the_config():
     rows = re.findall(r"^\| `([A-Z]+)` \| (.+) \| (.*) \|$", README, re.M)
     expected = [
-        (f.name.upper(), f.metadata["help"], "" if f.default is None else f"`{f.default}`") for f in OPTIONS
+        (
+            f.name.upper(),
+            f.metadata["help"],
+            "" if f.default is None or f.default is False else f"`{f.default}`",
+        )
+        for f in OPTIONS
     ]
     assert rows == expected
 
