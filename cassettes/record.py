@@ -12,7 +12,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from pipeline import pages, recording, site, sources
+from pipeline import collect, recording, site, sources
 from pipeline.config import Config
 from pipeline.run import run
 
@@ -31,7 +31,7 @@ def record(cassette: Path, folder: Path) -> int:
     config = Config(site=address, data=str(folder), rate=1000, connections=1)
     try:
         with recording.recorded(cassette, sources.RECORDED):
-            pages.collect(config)
+            collect.collect(config)
     finally:
         server.shutdown()
     return n_pages

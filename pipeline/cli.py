@@ -150,7 +150,10 @@ def _site(config: Config, args: argparse.Namespace) -> int:
     from pipeline.run import run
 
     folder = args.folder or Path(config.data) / "site"
-    samples = site.read(args.samples) if args.samples else run(config, until="samples")["samples"]
+    if args.samples:
+        samples = site.read(args.samples)
+    else:
+        samples = site.only(run(config, until="samples")["samples"], config.neuron_ranges)
     n_pages = site.write(samples, folder, circuitsvis=args.circuitsvis)
     print(f"{n_pages:,} pages; open {folder / 'index.html'}")
     return 0

@@ -182,6 +182,8 @@ class Config:
         """
         if self.site is None:
             return None
+        if not self.site.strip():
+            raise UserError("SITE is empty; leave it out to use https://neuroscope.io")
         try:
             parts = urlsplit(self.site)
             _ = parts.port
@@ -190,7 +192,8 @@ class Config:
                 f"SITE is {self.site!r}: {exc}; an address is such as https://neuroscope.io"
             ) from exc
         if parts.scheme in ("http", "https"):
-            if not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
+            is_host = re.fullmatch(r"[\w.-]+|[0-9a-f:]+", parts.hostname or "")
+            if not is_host or "@" in parts.netloc or parts.query or parts.fragment:
                 raise UserError(
                     f"SITE is {self.site!r}; an address has a host, and no name, password, query or "
                     "fragment, such as https://neuroscope.io"

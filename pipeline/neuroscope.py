@@ -24,16 +24,17 @@ from pipeline.errors import PageError
 PARSER = 1  # of the rows of one page; whoever changes what a page gives raises it
 TRUNCATED = (50, 11)  # tokens shown before the MAT, and from it on
 
-_NEURON = re.compile(r"<h2>Neuron (\d+) in Layer (\d+)\s*</h2>")
+MOST = 1_000_000  # layers or neurons per layer; the largest models have some 50,000
+_NEURON = re.compile(r"<h2>Neuron (\d{1,9}) in Layer (\d{1,9})\s*</h2>")
 _MODEL = re.compile(r"from_pretrained\('([^']*)'\)")
 _TEXT = re.compile(
-    r"<h2>Text #(\d+)</h2>\s*"
+    r"<h2>Text #(\d{1,9})</h2>\s*"
     r"<h4>Max Range: <b>[^<]*</b>\. Min Range: <b>[^<]*</b></h4>\s*"
     r"<h4>Max Act: <b>[^<]*</b>\. Min Act: <b>[^<]*</b></h4>\s*"
     r"<h4>Data Index: <b>([^<]*)</b>(?: \((.*)\))?</h4>\s*"
-    r"<h4>Max Activating Token Index: <b>(\d+)</b></h4>"
+    r"<h4>Max Activating Token Index: <b>(\d{1,9})</b></h4>"
 )
-_RENDER = re.compile(r'<script[^>]*>\s*(?:import [^\n]*\n\s*)?render\(\s*"[^"]*",\s*ColoredTokens,\s*')
+_RENDER = re.compile(r'<script[^<>]*>\s*(?:import [^\n]*\n\s*)?render\(\s*"[^"]*",\s*ColoredTokens,\s*')
 _END = re.compile(r"\s*\);?\s*</script>\s*</details>\s*")
 _LAST = re.compile(r"(?:</\w+>\s*)*")
 _LINK = re.compile(r"(?:https?://[^/]+/|\./|/)?(.+)/model\.html")
@@ -60,8 +61,12 @@ def parse_index(html: str | bytes) -> dict[str, Shape]:
     Raises PageError where it lists none.
     """
     from bs4 import BeautifulSoup
+    from bs4.exceptions import ParserRejectedMarkup
 
-    soup = BeautifulSoup(_text(html), "html.parser")
+    try:
+        soup = BeautifulSoup(_text(html), "html.parser")
+    except ParserRejectedMarkup as exc:
+        raise PageError(f"expected an index that links to models, found {_glimpse(_text(html))}") from exc
     found = {}
     for row in soup.select("tr, li"):
         link = row.select_one("a[href*='model.html']")
@@ -71,7 +76,8 @@ def parse_index(html: str | bytes) -> dict[str, Shape]:
             found[name[1]] = Shape(_listed(row, "Layers"), _listed(row, "Neurons per Layer"))
             continue
         heads = [
-            cell.get_text(" ", strip=True) for cell in row.find_parent("table").find("tr").find_all("th")
+            cell.get_text(" ", strip=True)
+            for cell in (row.find_parent("table") or soup).find("tr").find_all("th")
         ]
         cells = dict(zip(heads, row.find_all("td"), strict=False))
         found[name[1]] = Shape(_cell(cells.get("Layers")), _cell(cells.get("Neurons per Layer")))
@@ -81,13 +87,19 @@ def parse_index(html: str | bytes) -> dict[str, Shape]:
 
 
 def _cell(cell: Any) -> int | None:
-    digits = cell.get_text(strip=True).replace(",", "") if cell else ""
-    return int(digits) if re.fullmatch(r"\d{1,9}", digits) else None
+    return _count(cell.get_text(strip=True)) if cell else None
 
 
 def _listed(item: Any, what: str) -> int | None:
     number = re.search(rf"(\d[\d,]*) {what}", item.get_text(" "))
-    return int(number[1].replace(",", "")) if number else None
+    return _count(number[1]) if number else None
+
+
+def _count(text: str) -> int | None:
+    """A number of layers or neurons as the index writes it; null for what no model has."""
+    digits = text.replace(",", "")
+    number = int(digits) if re.fullmatch(r"[0-9]{1,7}", digits) else 0
+    return number if 0 < number <= MOST else None
 
 
 def parse_page(html: str | bytes, *, model: str, layer: int, neuron: int) -> pa.Table:

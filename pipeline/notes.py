@@ -76,9 +76,15 @@ def warnings(table: str, data: pa.Table, tables: Mapping[str, pa.Table], config:
 
 
 def _pages_left_out(data: pa.Table) -> list[str]:
+    n_missing = data["status"].to_pylist().count("missing")
     rows = [row for row in data.to_pylist() if row["status"] not in ("ok", "missing")]
     stale = data.filter((pc.field("status") == "ok") & ~pc.field("reason").is_null())["reason"].to_pylist()
     told = [f"{len(stale)} pages are as they were before: {stale[0]}"] if stale else []
+    if n_missing:
+        told.append(
+            f"{n_missing} of {len(data)} pages do not exist, though the site's index counts their neurons; "
+            "REFRESH=1 (--refresh) asks for them again"
+        )
     if not rows:
         return told
     worst = "; ".join(f"neuron {row['neuron']}: {row['reason']}" for row in rows[:3])

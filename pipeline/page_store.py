@@ -59,16 +59,19 @@ _FACTS = "path, status, reason, time, checked, sha256, n_bytes, etag, last_modif
 class PageStore:
     """A site's kept pages; safe to use from several threads."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, only_read: bool = False) -> None:
         self.path = path
         self._mutex, self._closed = threading.Lock(), False
         with self._told():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._con = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=60)
-            with _locked(path.parent):  # SQLite does not wait while another process sets its mode
-                self._con.execute("pragma journal_mode = wal")
-                self._con.execute("pragma synchronous = normal")
-                self._con.executescript(_SCHEMA)
+            if not only_read:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            with _locked(path.parent):  # SQLite does not wait while another process makes the file
+                address = f"{path.resolve().as_uri()}?mode={'ro' if only_read else 'rwc'}"
+                self._con = sqlite3.connect(
+                    address, uri=True, check_same_thread=False, isolation_level=None, timeout=60
+                )
+                if not only_read:
+                    self._con.executescript(_SCHEMA)
 
     def close(self) -> None:
         """Close the file, once no thread is using it; a thread that comes later gets a StoreError."""
@@ -85,7 +88,8 @@ class PageStore:
     def page(self, path: str) -> Page | None:
         """What is known of a page; null where it was never asked for."""
         rows = self._ask(f"select {_FACTS} from pages where path = ?", path)
-        return _page(rows[0]) if rows else None
+        with self._told():
+            return _page(rows[0]) if rows else None
 
     def pages(self, folder: str) -> dict[str, Page]:
         """Of every page in a folder of the site, such as solu-8l-pile/6/, by path."""
@@ -94,13 +98,19 @@ class PageStore:
             folder,
             folder[:-1] + chr(ord("/") + 1),
         )
-        return {row[0]: _page(row) for row in rows}
+        with self._told():
+            return {row[0]: _page(row) for row in rows}
 
     def body(self, path: str) -> bytes | None:
-        """A page as it came; null where nothing came."""
-        rows = self._ask("select body from pages where path = ?", path)
-        with self._told():
-            return gzip.decompress(rows[0][0]) if rows and rows[0][0] is not None else None
+        """A page as it came; null where nothing came, or where what is kept is damaged."""
+        rows = self._ask("select body, sha256 from pages where path = ?", path)
+        if not rows or rows[0][0] is None:
+            return None
+        try:
+            body = gzip.decompress(rows[0][0])
+        except (OSError, EOFError, zlib.error):
+            return None
+        return body if hashlib.sha256(body).hexdigest() == rows[0][1] else None
 
     def keep(self, page: Page, body: bytes | None) -> None:
         """Keep a page and what is known of it, in place of what was."""
@@ -120,6 +130,14 @@ class PageStore:
             page.path,
         )
 
+    def forget(self, path: str) -> None:
+        """Count a page that is damaged as failed, so that the next run fetches it anew."""
+        self._ask(
+            "update pages set status = 'failed', reason = 'damaged where it was kept', body = null, "
+            "etag = null, last_modified = null where path = ?",
+            path,
+        )
+
     def refresh_started(self, scope: str) -> datetime:
         """When the refresh of these pages began: now, unless one of the last day was interrupted."""
         self._ask("delete from refreshes where started < ?", (now() - timedelta(days=1)).isoformat())
@@ -132,15 +150,11 @@ class PageStore:
         self._ask("delete from refreshes where scope = ?", scope)
 
     def faults(self) -> Iterator[str]:
-        """Hold every page against its checksum; one line per fault."""
+        """Hold every page against its checksum; one line per fault, and the page is forgotten."""
         for (path,) in self._ask("select path from pages where body is not null order by path"):
-            page = self.page(path)
-            try:
-                sha256 = hashlib.sha256(self.body(path)).hexdigest()
-            except StoreError as exc:
-                sha256 = str(exc)
-            if sha256 != page.sha256:
-                yield f"{self.path}: page {path} is damaged; fetch it again with REFRESH=1 (--refresh)"
+            if self.body(path) is None:
+                yield f"{self.path}: page {path} is damaged; the next run fetches it anew"
+                self.forget(path)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -162,17 +176,20 @@ class PageStore:
         """Turn what SQLite, gzip or the disk refuse into one line with the way out."""
         try:
             yield
-        except sqlite3.OperationalError as exc:
-            raise StoreError(
-                f"cannot use {self.path}: {exc}; free some space, make it writable, or choose another "
-                "folder with DATA (--data)"
-            ) from exc
-        except (sqlite3.DatabaseError, EOFError, gzip.BadGzipFile, zlib.error) as exc:
+        except (sqlite3.DatabaseError, ValueError, TypeError) as exc:
+            usable = isinstance(exc, sqlite3.OperationalError) and "no such" not in str(exc)
+            if usable:
+                raise StoreError(
+                    f"cannot use {self.path}: {exc}; free some space, make it writable, or choose another "
+                    "folder with DATA (--data)"
+                ) from exc
             raise StoreError(
                 f"{self.path} is damaged ({exc}); delete it and run again: its pages are fetched anew"
             ) from exc
         except OSError as exc:
-            raise StoreError(f"cannot use {self.path}: {exc.strerror or exc}") from exc
+            raise StoreError(
+                f"cannot use {self.path}: {exc.strerror or exc}; choose another folder with DATA (--data)"
+            ) from exc
 
 
 @contextmanager
@@ -195,7 +212,7 @@ def faults(folder: Path) -> Iterator[str]:
     """Hold the kept pages of every site against their checksums; one line per fault."""
     for path in sorted(folder.glob("*.sqlite")):
         try:
-            with PageStore(path) as store:
+            with PageStore(path, only_read=not os.access(folder, os.W_OK)) as store:
                 yield from store.faults()
         except StoreError as exc:
             yield str(exc)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from pipeline import fingerprint, language_model, pages, select, sources, tables, texts
 from pipeline.config import Config
 from pipeline.store import Store
@@ -24,6 +26,7 @@ class Stage:
     `settings` are fields of Config; `code` the modules whose source decides the rows; `sql` the file
     in sql/ where the stage is a SELECT. `dear` stages have a shard per neuron and keep them, so that
     nothing is measured or paid twice; `shared` are the tables that every shard sees as a whole.
+    `by_content` are tables of which only a part counts, whose fingerprint stands among the settings.
     """
 
     number: str
@@ -34,6 +37,7 @@ class Stage:
     sql: str | None = None
     dear: bool = False
     shared: tuple[str, ...] = ()
+    by_content: tuple[str, ...] = ()
 
 
 def _sql(file: str) -> Stage:
@@ -53,8 +57,9 @@ STAGES = (
         "010",
         "samples",
         ("pages",),
-        settings=("source", "samples"),
+        settings=("source", "site", "samples"),
         code=("neuroscope", "pages"),
+        by_content=("pages",),  # why a page failed makes no sample anew
     ),
     _sql("020_maps.sql"),
     Stage("030", "words", ("maps",), code=("words", "word")),
@@ -129,15 +134,17 @@ def stages(config: Config) -> tuple[Stage, ...]:
 
 def plan(config: Config) -> dict[str, Planned]:
     """The planned stages by table, in order. Reads only files: those the config names, and kept pages."""
-    contents = {"model": _model(config), "text": _text(config), "site": _site(config)}
+    contents = {"model": _model(config), "text": _text(config)}
     contents["fasttext"] = _fasttext(config, contents["text"])
+    sites = _sites(config)
     planned: dict[str, Planned] = {}
     for stage in stages(config):
         settings = config.values(stage.settings)
+        contents["site"] = sites.get(stage.table)
         made_of = {
             "settings": {name: contents.get(name, value) for name, value in settings.items()},
             "code": _code(stage),
-            "inputs": {table: planned[table].key for table in stage.reads},
+            "inputs": {table: planned[table].key for table in stage.reads if table not in stage.by_content},
         }
         made_of["settings"] = {k: _plain(v) for k, v in made_of["settings"].items()}
         planned[stage.table] = Planned(stage, fingerprint.of_value(made_of), made_of)
@@ -186,12 +193,17 @@ def _text(config: Config) -> dict[str, Any]:
     return {str(f.relative_to(path.parent)): fingerprint.of_file(f) for f in texts.files(path)}
 
 
-def _site(config: Config) -> dict[str, str] | None:
-    """What is kept of the pages asked for; when each was fetched does not matter."""
+def _sites(config: Config) -> dict[str, dict[str, str]]:
+    """What is kept of the pages asked for, for each table that it decides; when it came does not matter."""
     if config.source == "scan":
-        return None
-    kept = pages.table(config).select(["neuron", "status", "reason", "page_sha256"])
-    return {"name": sources.address(config), "pages": fingerprint.of_table(kept)}
+        return {}
+    name, kept = sources.address(config), pages.table(config)
+    ok = kept.filter(pc.field("status") == "ok").select(["neuron", "page_sha256"])
+    all_ = kept.select(["neuron", "status", "reason", "page_sha256"])
+    return {
+        table: {"name": name, "pages": fingerprint.of_table(rows)}
+        for table, rows in (("pages", all_), ("samples", ok))
+    }
 
 
 def _fasttext(config: Config, text: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import database, fingerprint, language_model, notes, pages, select, texts
+from pipeline import collect, database, fingerprint, language_model, notes, pages, select, texts
 from pipeline.config import Config
 from pipeline.engine import Engine, InProcess
 from pipeline.errors import PipelineError, UserError
@@ -80,7 +80,7 @@ def run(config: Config, engine: Engine | None = None, *, until: str | None = Non
     if missing := tables.missing():  # mistakes are told before the site, the model or the disk is touched
         _refuse_early(config, {p.stage.table for p in missing})
     if config.source == "neuroscope":
-        pages.collect(config)
+        collect.collect(config)
         tables = Tables(tables.store, _planned(config, until))
     missing = tables.missing()
     tables.made = bool(missing) or not (until or database.is_current(config, tables.planned))
@@ -150,11 +150,14 @@ def _make(planned: Planned, config: Config, tables: Tables, engine: Engine) -> N
 
 def _pages(config: Config) -> pa.Table:
     """The pages asked for; raises PipelineError where none of them can be read."""
+    if config.source == "scan":
+        return empty("pages")
     found = pages.table(config)
-    reasons = found.filter(pc.field("status") != "ok")["reason"].to_pylist()
-    if len(found) == len(reasons) > 0:
+    bad = found.filter(pc.field("status") != "ok")
+    if len(found) == len(bad):
         raise PipelineError(
-            f"SITE: none of the {len(found)} pages asked for can be read; the first: {reasons[0]}"
+            f"SITE: none of the {len(found)} pages asked for can be read; the first: {bad['reason'][0]}; "
+            "the same command tries what failed again, REFRESH=1 (--refresh) also what is missing"
         )
     return found
 

@@ -12,7 +12,9 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import tables
-from pipeline.errors import TableError, UserError
+from pipeline.errors import StoreError, TableError, UserError
 from pipeline.neuroscope import TRUNCATED, page_path
 from pipeline.progress import progress
 
@@ -54,31 +56,54 @@ def read(path: Path) -> pa.Table:
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     try:
         found = pa.concat_tables([pq.read_table(file, partitioning=None) for file in files])
-        return tables.check("samples", found.cast(tables.TABLES["samples"].schema))
+        found = tables.check("samples", found.cast(tables.TABLES["samples"].schema))
+        n_tokens, mat = pc.list_value_length(found["tokens"]), found["mat_index"]
+        whole = pc.equal(n_tokens, pc.list_value_length(found["activations"]))
+        inside = pc.and_(pc.greater_equal(mat, 0), pc.less(mat, n_tokens))
+        if not pc.all(pc.and_(whole, inside), min_count=0).as_py():
+            raise TableError("a row's activations or MAT do not fit its tokens")
+        return found
     except (pa.ArrowException, OSError, ValueError, TableError) as exc:
         raise UserError(f"{path} holds no samples table: {' '.join(str(exc).split())[:200]}") from exc
+
+
+def only(samples: pa.Table, ranges: Iterable[tuple[int, int]]) -> pa.Table:
+    """The samples of the neurons in these ranges, both ends included."""
+    neuron = pc.field("neuron")
+    return samples.filter(reduce(or_, [(neuron >= first) & (neuron <= last) for first, last in ranges]))
 
 
 def write(samples: pa.Table, folder: Path, *, circuitsvis: bool = False) -> int:
     """Write the site of `samples` into `folder` and return the number of neurons' pages.
 
     A site written here before is replaced as a whole; any other folder with something in it is
-    refused, and so is a model whose name is no path of plain names.
+    refused, and so is a model whose name is no path of plain names. Raises StoreError where the disk
+    refuses; what was there before stays.
     """
-    if folder.exists() and any(folder.iterdir()) and not _ours(folder):
+    folder = folder.resolve()
+    if folder.exists() and not (folder.is_dir() and (_ours(folder) or not any(folder.iterdir()))):
         raise UserError(f"{folder} holds something else; name a folder that is new, or a site to replace")
     for name in pc.unique(samples["model"]).to_pylist():
         if not _NAME.fullmatch(name):
             raise UserError(f"model {name!r} cannot be part of an address; rename its folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
     try:
-        n_pages = _write(samples, temporary / "new", circuitsvis)
-        if folder.exists():
-            folder.rename(temporary / "old")
-        (temporary / "new").rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+        try:
+            n_pages = _write(samples, temporary / "new", circuitsvis)
+            if folder.exists():
+                folder.rename(temporary / "old")
+            (temporary / "new").rename(folder)
+        except OSError:
+            if (temporary / "old").exists() and not folder.exists():
+                (temporary / "old").rename(folder)
+            raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as exc:
+        raise StoreError(
+            f"cannot write {folder}: {exc.strerror or exc}; free some space, or name another folder"
+        ) from exc
     return n_pages
 
 
@@ -217,7 +242,7 @@ def _section(text: dict[str, Any], values: np.ndarray, place: int, highest: floa
     ranges = f"Max Range: <b>{highest:.4f}</b>. Min Range: <b>{-highest:.4f}</b>"
     return f"""<h2>Text #{place}</h2><h4>{ranges}</h4>
 <h4>Max Act: <b>{values[mat]:.4f}</b>. Min Act: <b>{low:.4f}</b></h4>
-<h4>Data Index: <b>{index}</b> ({html.escape(text["text_set"] or "")})</h4>
+<h4>Data Index: <b>{index}</b> ({html.escape(" ".join((text["text_set"] or "").split()))})</h4>
 <h4>Max Activating Token Index: <b>{mat}</b></h4>
 <details><summary><b style='color: red'>Click toggle to see full text</b>
 <h3>Truncated</h3>

@@ -6,11 +6,13 @@ All three answer alike; who asks does not know which it is.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from pipeline import recording, web
 from pipeline.config import EMBEDDED, Config
@@ -52,7 +54,7 @@ def address(config: Config) -> str:
     Raises UserError where no site is named and Neuroscope cannot know the model.
     """
     if config.site_folder:
-        return f"file:{config.site_folder.resolve().name}/"
+        return f"file:{_readable(config.site_folder.resolve().name)}/"
     if config.site:
         return config.site.rstrip("/") + "/"
     if config.model_folder and config.model != EMBEDDED:
@@ -64,11 +66,16 @@ def address(config: Config) -> str:
 
 
 def slug(config: Config) -> str:
-    """A file name for what is kept of the site."""
-    if config.site_folder:
-        path = str(config.site_folder.resolve())
-        return f"{Path(path).name}-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
-    return re.sub(r"[^\w.-]+", "_", address(config).split("//")[1]).strip("_")
+    """A file name for what is kept of the site, another one for every site."""
+    folder = config.site_folder and config.site_folder.resolve()
+    name = _readable(folder.name) if folder else urlsplit(address(config)).netloc
+    where = os.fsencode(folder) if folder else address(config).encode()
+    return f"{re.sub(r'[^A-Za-z0-9.-]+', '_', name)[:60]}-{hashlib.sha256(where).hexdigest()[:8]}"
+
+
+def _readable(name: str) -> str:
+    """A file's name without bytes that are no text."""
+    return name.encode(errors="replace").decode()
 
 
 @contextmanager

@@ -109,8 +109,7 @@ def neuron(con: duckdb.DuckDBPyConnection, number: int, *, colour: bool) -> str:
     except duckdb.CatalogException as exc:
         raise PipelineError("neurons.duckdb lacks tables; run again to have it made anew") from exc
     if not rows:
-        looked_at = con.execute("select value from settings where name = 'neurons'").fetchone()[0]
-        raise UserError(f"neuron {number} is not in the last run, which had NEURONS={looked_at}")
+        raise UserError(_why_none(con, number))
     lines = [_headline(con, number)]
     for rank, tokens, activations, mat, peak, duplicate in rows:
         pieces = [
@@ -120,6 +119,17 @@ def neuron(con: duckdb.DuckDBPyConnection, number: int, *, colour: bool) -> str:
         mark = " (near duplicate)" if duplicate else ""
         lines.append(f"{rank:>3} {peak:>8.3g}  {''.join(pieces)}{mark}")
     return "\n".join(lines)
+
+
+def _why_none(con: duckdb.DuckDBPyConnection, number: int) -> str:
+    """Why the last run has no MAPs of a neuron."""
+    page = con.execute("select status, reason from pages where neuron = ?", [number]).fetchone()
+    if page and page[0] != "ok":
+        return f"neuron {number} has no MAPs: its page is {page[0]} ({page[1]})"
+    looked_at = con.execute("select value from settings where name = 'neurons'").fetchone()[0]
+    if page:
+        return f"neuron {number} has no MAPs: none of its samples has a finite peak"
+    return f"neuron {number} is not in the last run, which had NEURONS={looked_at}"
 
 
 def _headline(con: duckdb.DuckDBPyConnection, number: int) -> str:
@@ -137,10 +147,10 @@ def _headline(con: duckdb.DuckDBPyConnection, number: int) -> str:
     )
 
 
-def _token(text: str, value: float, peak: float, *, is_mat: bool, colour: bool) -> str:
+def _token(text: str, value: float | None, peak: float, *, is_mat: bool, colour: bool) -> str:
     if not colour:
         return f"[{text}]" if is_mat else text
-    share = max(0.0, min(1.0, value / peak)) if peak > 0 else 0.0
+    share = max(0.0, min(1.0, value / peak)) if peak > 0 and value is not None else 0.0
     if share < 0.05:
         return text
     shade = 255 - round(share * 180)  # white towards green, black letters

@@ -6,25 +6,33 @@ for everybody when the site is in trouble or asks for one. Nothing of another ho
 
 from __future__ import annotations
 
+import re
+import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urljoin, urlsplit
-from urllib.robotparser import RobotFileParser
+from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 import urllib3
+from protego import Protego
 
 from pipeline import __version__
-from pipeline.errors import PageError, PipelineError
+from pipeline.errors import PageError, PipelineError, UserError
 
 AGENT = "feature-neurons"
 _LARGEST = 64 * 2**20  # bytes; pages have 1 MB
 _REDIRECTS = 5
 _LONGEST_WAIT_S = 300.0  # a site that asks for more is left alone until the next run
+_NO_ADDRESS = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    urllib3.exceptions.LocationValueError,
+    UnicodeError,
+)
 _BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 
 
@@ -82,7 +90,8 @@ class Web:
         adapter = requests.adapters.HTTPAdapter(pool_maxsize=manners.connections)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
-        self._robots: RobotFileParser | None = None
+        self._robots: Protego | None = None
+        self._reached = False
         self._opening = threading.Lock()
 
     def close(self) -> None:
@@ -90,7 +99,7 @@ class Web:
         self.stopped.set()
         self._session.close()
 
-    def _read_robots(self) -> RobotFileParser:
+    def _read_robots(self) -> Protego:
         """What robots.txt allows; raises PipelineError where the site cannot be reached."""
         address = urljoin(self.address, "/robots.txt")
         answer = self._tried(address, accept=None, known={})
@@ -99,13 +108,16 @@ class Web:
                 f"SITE: cannot reach {self.address}: {answer.reason}; check the address and the "
                 "connection, or give a folder with a mirror of the site"
             )
-        robots = RobotFileParser(address)
         forbidden = answer.reason in ("HTTP 401", "HTTP 403")  # any other no: there is no robots.txt
-        text = (answer.body or b"").decode(errors="replace")
-        robots.parse(["User-agent: *", "Disallow: /"] if forbidden else text.splitlines())
+        text = (answer.body or b"").decode("utf-8-sig", errors="replace")
+        robots = Protego.parse("User-agent: *\nDisallow: /" if forbidden else text)
         asked = robots.request_rate(AGENT)
-        slowest = [float(robots.crawl_delay(AGENT) or 0), asked.seconds / asked.requests if asked else 0.0]
-        self._pace.gap_s = max(self._pace.gap_s, *slowest)
+        gap_s = max(robots.crawl_delay(AGENT) or 0.0, asked.seconds / asked.requests if asked else 0.0)
+        if gap_s > _LONGEST_WAIT_S:
+            raise StopError(
+                f"SITE: {address} asks for {gap_s:,.0f} s between pages; ask its owner, or use a mirror"
+            )
+        self._pace.gap_s = max(self._pace.gap_s, gap_s)
         return robots
 
     @property
@@ -127,11 +139,11 @@ class Web:
         next answer will hardly differ. With `etag` or `last_modified` the answer may be `same`.
         Raises StopError where robots.txt forbids the page or the site wants to be left alone.
         """
-        address = urljoin(self.address, path)
+        address = self.address + quote(path)
         with self._opening:
             if self._robots is None:
                 self._robots = self._read_robots()
-        if not self._robots.can_fetch(AGENT, address):
+        if not self._robots.can_fetch(address, AGENT):
             raise StopError(f"SITE: robots.txt forbids {address}; ask the site's owner, or use a mirror")
         known = {"If-None-Match": etag, "If-Modified-Since": last_modified}
         return self._tried(address, accept, {name: value for name, value in known.items() if value})
@@ -149,11 +161,16 @@ class Web:
                 trouble = _TroubleError(str(exc), body=answer.body)
             except _TroubleError as exc:
                 trouble = exc
-            except _BROKEN as exc:
+            except _NO_ADDRESS as exc:
+                raise UserError(f"SITE: {address} is no address: {_short(exc)}") from exc
+            except (*_BROKEN, ValueError) as exc:
                 trouble = _TroubleError(_short(exc))
             if number == self.manners.tries or unreadable == 2:
                 break
-            self._pace.hold(max(trouble.wait_s, self.manners.wait_s * 2 ** (number - 1)))
+            wait_s = max(trouble.wait_s, self.manners.wait_s * 2 ** (number - 1))
+            if not self._reached:  # later on, failures are counted beside the progress
+                print(f"{address}: {trouble}; trying again", file=sys.stderr, flush=True)
+            self._pace.hold(wait_s)
         if trouble.body is not None:
             return Answer("unreadable", trouble.body, str(trouble))
         return Answer("failed", reason=f"{trouble} ({number} tries)")
@@ -167,15 +184,19 @@ class Web:
                 address, headers=known, timeout=self.manners.timeout_s, allow_redirects=False, stream=True
             ) as response:
                 if not response.is_redirect:
-                    return _answer(response, deadline)
-                target = urljoin(address, response.headers["Location"])
+                    answer = _answer(response, deadline, asked_if_changed=bool(known))
+                    self._reached = True
+                    return answer
+                target = response.headers["Location"]
             if not _same_site(address, target):
                 return Answer("refused", reason=f"redirects to {target[:100]}, another site")
-            address = target
+            address = urljoin(address, target)
+            if self._robots is not None and not self._robots.can_fetch(address, AGENT):
+                return Answer("refused", reason=f"redirects to {address[:100]}, which robots.txt forbids")
         return Answer("refused", reason=f"more than {_REDIRECTS} redirects")
 
 
-def _answer(response: requests.Response, deadline: float) -> Answer:
+def _answer(response: requests.Response, deadline: float, *, asked_if_changed: bool) -> Answer:
     """What a response means; raises _TroubleError for what may pass."""
     code = response.status_code
     if code == 200:
@@ -185,11 +206,11 @@ def _answer(response: requests.Response, deadline: float) -> Answer:
             etag=response.headers.get("ETag"),
             last_modified=response.headers.get("Last-Modified"),
         )
-    if code == 304:
+    if code == 304 and asked_if_changed:
         return Answer("same")
     if code in (404, 410):
         return Answer("missing", reason=f"HTTP {code}")
-    if code in (408, 425, 429) or code >= 500:
+    if code in (304, 408, 425, 429) or code >= 500:
         wait_s = _retry_after(response.headers.get("Retry-After"))
         if wait_s > _LONGEST_WAIT_S:
             raise StopError(
@@ -202,9 +223,12 @@ def _answer(response: requests.Response, deadline: float) -> Answer:
 
 def _same_site(address: str, target: str) -> bool:
     """Whether a redirect stays on its host and port, or only turns to TLS."""
-    here, there = urlsplit(address), urlsplit(target)
-    secured = (here.scheme, here.port, there.scheme, there.port) == ("http", None, "https", None)
-    same = (here.scheme, here.port) == (there.scheme, there.port)
+    try:
+        here, there = urlsplit(address), urlsplit(urljoin(address, target))
+        secured = (here.scheme, here.port, there.scheme, there.port) == ("http", None, "https", None)
+        same = (here.scheme, here.port) == (there.scheme, there.port)
+    except ValueError:  # it is no address at all
+        return False
     return here.hostname == there.hostname and (same or secured)
 
 
@@ -226,11 +250,11 @@ def _retry_after(value: str | None) -> float:
     """The seconds a Retry-After header asks for, given as seconds or as a date; 0 without one."""
     if value is None:
         return 0.0
-    if value.strip().isdigit():
+    if re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
 
 

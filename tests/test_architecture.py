@@ -19,6 +19,7 @@ VENDORS = {
     "duckdb": {"database", "select", "terminal"},
     "requests": {"web"},
     "urllib3": {"web"},
+    "protego": {"web"},
     "bs4": {"neuroscope"},
     "orjson": {"neuroscope"},
     "vcr": {"recording"},
@@ -123,9 +124,8 @@ def test_every_dependency_is_locked_and_torch_is_pinned():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    locked = dict(
-        line.split("==") for line in (ROOT / "requirements.lock").read_text().splitlines() if "==" in line
-    )
+    lines = (ROOT / "requirements.lock").read_text().lower().splitlines()
+    locked = dict(line.split("==") for line in lines if "==" in line)
     for requirement in wanted:
         name = re.match(r"[\w-]+", requirement)[0]
         assert name.lower() in locked, name

@@ -170,6 +170,8 @@ GOOD = written(*[sample([f"t{rank}", "b", "c"], [1.0, 0.5, 0.2], rank=rank) for 
         (GOOD.replace("<h3>Full Text #1</h3>", ""), "Text #1: expected <h3>Full Text #1</h3>"),
         (GOOD.replace("<h3>Truncated</h3>", "", 1), "Text #0: expected <h3>Truncated</h3>"),
         (GOOD[: GOOD.index("<h2>Text #0")], "expected Text #0, found nothing"),
+        (GOOD.replace("Index: <b>0<", f"Index: <b>{'9' * 5000}<", 1), "expected Text #0"),
+        (GOOD.replace("Neuron 0 in", f"Neuron {'9' * 5000} in"), "expected a page of neuron 0"),
         (GOOD.encode() + b"\xff", "expected text, found byte 0xff"),
     ],
 )
@@ -211,7 +213,16 @@ def test_the_index_gives_the_models_sizes_in_both_its_forms():
     assert parse_index(LIST.encode()) == {"solu-1l": Shape(1, 2048), "own": Shape(None, None)}
 
 
-@pytest.mark.parametrize("page", ["", "<h1>Sorry</h1>", "<ul><li>nothing</li></ul>"])
+@pytest.mark.parametrize("count", ["0", "999,999,999", "9" * 5000, "-4", "many"])
+def test_a_size_that_no_model_has_is_none(count):
+    found = parse_index(TABLE.replace("4,096", count) + LIST.replace("2,048", count))
+    assert found["solu-8l-pile"] == Shape(8, None)
+    assert found["solu-1l"].n_neurons in (None, 4)  # -4 reads as 4 in a sentence
+
+
+@pytest.mark.parametrize(
+    "page", ["", "<h1>Sorry</h1>", "<ul><li>nothing</li></ul>", "<table><tr><td>x</td></tr>", "<![foo "]
+)
 def test_an_index_without_models_is_refused(page):
     with pytest.raises(PageError, match="expected an index that links to models"):
         parse_index(page)

@@ -5,22 +5,25 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 import web_server as server
+from conftest import ROOT
 from tiny_site import N_NEURONS, counts, samples
 
-from pipeline import neuroscope, pages
+from pipeline import collect, neuroscope, pages
 from pipeline.errors import PipelineError, UserError
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
 
 
 def test_every_page_is_asked_for_once_and_never_again(config, served):
-    pages.collect(config)
-    pages.collect(config)
+    collect.collect(config)
+    collect.collect(config)
     asked = served.asked()
     assert len(asked) == N_NEURONS + 2
     assert set(asked.values()) == {1}
@@ -34,15 +37,15 @@ def test_every_page_is_asked_for_once_and_never_again(config, served):
 
 
 def test_more_neurons_ask_only_for_the_new_ones(config, served):
-    pages.collect(dataclasses.replace(config, neurons="3"))
+    collect.collect(dataclasses.replace(config, neurons="3"))
     served.log.clear()
-    pages.collect(dataclasses.replace(config, neurons="2-4"))
+    collect.collect(dataclasses.replace(config, neurons="2-4"))
     assert set(served.asked()) == {"robots.txt", "tiny/0/3.html", "tiny/0/4.html"}
 
 
 def test_no_more_connections_than_allowed(config, served):
     served.always = lambda handler, body: (time.sleep(0.02), server.send(handler, body))
-    pages.collect(dataclasses.replace(config, connections=3))
+    collect.collect(dataclasses.replace(config, connections=3))
     assert 1 < served.most_at_once <= 3
 
 
@@ -56,7 +59,7 @@ def test_no_more_connections_than_allowed(config, served):
 )
 def test_what_the_index_does_not_have_is_refused_before_any_page(config, served, settings, message):
     with pytest.raises(UserError, match=message):
-        pages.collect(dataclasses.replace(config, **settings))
+        collect.collect(dataclasses.replace(config, **settings))
     assert not [path for path in served.asked() if path.startswith("tiny/")]
 
 
@@ -64,16 +67,16 @@ def test_a_model_that_is_new_on_the_site_is_found(config, served):
     index = served.pages["index.html"]
     served.pages["index.html"] = index.replace(b"tiny", b"other")
     with pytest.raises(UserError, match="has no model"):
-        pages.collect(config)
+        collect.collect(config)
     served.pages["index.html"] = index
-    pages.collect(config)
+    collect.collect(config)
     assert counts(config) == {"ok": N_NEURONS}
 
 
 def test_a_neuron_without_a_page_is_missing_and_no_failure(config, served):
     del served.pages["tiny/0/39.html"]
-    pages.collect(config)
-    pages.collect(config)
+    collect.collect(config)
+    collect.collect(config)
     assert counts(config) == {"ok": N_NEURONS - 1, "missing": 1}
     assert served.asked()["tiny/0/39.html"] == 1
 
@@ -94,7 +97,7 @@ def test_what_failed_is_told_and_only_that_is_tried_again(config, served, undist
     for path, fault in FAULTS.items():
         served.faults[path] = [fault] * 2
     served.log.clear()
-    pages.collect(config)
+    collect.collect(config)
     bad = {row["neuron"]: row for row in pages.table(config).to_pylist() if row["status"] != "ok"}
     assert sorted(bad) == [1, 3, 5, 7, 9, 11, 13, 15]
     assert {n: row["status"] for n, row in bad.items() if row["status"] != "failed"} == {
@@ -110,7 +113,7 @@ def test_what_failed_is_told_and_only_that_is_tried_again(config, served, undist
     served.log.clear()
     for faults in served.faults.values():
         faults.clear()
-    pages.collect(config)
+    collect.collect(config)
     assert set(served.asked()) == {"robots.txt", *FAULTS}
     assert samples(config).equals(undisturbed)
 
@@ -118,12 +121,12 @@ def test_what_failed_is_told_and_only_that_is_tried_again(config, served, undist
 def test_swapped_pages_are_noticed(config, served, undisturbed):
     one, other = (served.pages[f"tiny/0/{n}.html"] for n in (3, 4))
     served.pages |= {"tiny/0/3.html": other, "tiny/0/4.html": one}
-    pages.collect(config)
+    collect.collect(config)
     assert counts(config) == {"ok": N_NEURONS - 2, "unreadable": 2}
     [reason] = [r["reason"] for r in pages.table(config).to_pylist() if r["neuron"] == 3]
     assert reason == "expected a page of neuron 3 in layer 0 of tiny, found neuron 4 in layer 0 of tiny"
     served.pages |= {"tiny/0/3.html": one, "tiny/0/4.html": other}
-    pages.collect(config)
+    collect.collect(config)
     assert samples(config).equals(undisturbed)
 
 
@@ -131,16 +134,16 @@ def test_a_site_that_only_fails_is_soon_left_alone(config, served):
     served.faults["index.html"] = [server.send]
     served.always = server.status(500)
     with pytest.raises(PipelineError, match="10 pages in a row failed, .* HTTP 500") as caught:
-        pages.collect(config)
+        collect.collect(config)
     assert "the same command continues" in str(caught.value)
     assert len(served.asked()) < 20
     served.always = None
-    pages.collect(config)
+    collect.collect(config)
     assert counts(config) == {"ok": N_NEURONS}
 
 
 def killed_collect(config):
-    pages.collect(config)
+    collect.collect(config)
 
 
 def test_killed_at_ten_moments_it_continues_and_asks_for_nothing_kept(config, served, undisturbed):
@@ -162,7 +165,7 @@ def test_killed_at_ten_moments_it_continues_and_asks_for_nothing_kept(config, se
             os.kill(process.pid, signal.SIGKILL)
             kills += 1
         process.join()
-    pages.collect(config)
+    collect.collect(config)
     assert kills == 10
     assert samples(config).equals(undisturbed)
     again = [n - 1 for path, n in served.asked().items() if path.startswith("tiny/")]
@@ -172,7 +175,7 @@ def test_killed_at_ten_moments_it_continues_and_asks_for_nothing_kept(config, se
 
 def test_two_at_once_fetch_every_page_once(config, served, capfd):
     served.always = lambda handler, body: (time.sleep(0.005), server.send(handler, body))
-    both = [threading.Thread(target=pages.collect, args=(config,)) for _ in range(2)]
+    both = [threading.Thread(target=collect.collect, args=(config,)) for _ in range(2)]
     for thread in both:
         thread.start()
     for thread in both:
@@ -183,8 +186,25 @@ def test_two_at_once_fetch_every_page_once(config, served, capfd):
 
 def test_the_plan_says_what_is_left_to_fetch(config, served):
     assert pages.outstanding(config).startswith("no page is kept yet")
-    pages.collect(dataclasses.replace(config, neurons="10"))
+    collect.collect(dataclasses.replace(config, neurons="10"))
     slow = dataclasses.replace(config, rate=0.5)
-    assert pages.outstanding(slow) == "10 of 40 pages are kept; 1 min to fetch the others"
-    pages.collect(config)
+    assert pages.outstanding(slow) == "10 of 40 pages are kept; about 1 min to fetch the others"
+    collect.collect(config)
     assert pages.outstanding(slow) == "40 of 40 pages are kept"
+
+
+def test_ctrl_c_ends_at_once_though_pages_hang(config, served):
+    served.faults["index.html"] = [server.send]
+    served.always = lambda handler, body: time.sleep(20)
+    args = ["--model", "tiny", "--layer", "0", "--site", served.address, "--data", config.data]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline", "site", *args], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    while not served.asked()["tiny/0/1.html"]:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=5)
+    assert process.returncode == 130
+    assert "interrupted; what was whole is kept, the same command continues" in told
+    assert "Traceback" not in told

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pytest
 from conftest import ROOT
 
-from pipeline import pages, recording, sources
+from pipeline import collect, pages, recording, sources
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.run import run, store_of
@@ -52,7 +52,7 @@ def test_the_recording_holds_nothing_but_pages(interactions):
 
 def test_the_whole_recording_is_played_and_nothing_else(interactions, tmp_path):
     config = Config(data=str(tmp_path))
-    pages.collect(config)
+    collect.collect(config)
     found = pages.table(config)
     assert set(found["status"].to_pylist()) == {"ok"}
     assert set(found["address"].to_pylist()) | {"http://neuroscope.example/robots.txt"} == {
@@ -62,7 +62,7 @@ def test_the_whole_recording_is_played_and_nothing_else(interactions, tmp_path):
 
 def test_a_page_that_was_not_recorded_is_told_with_the_way_out(tmp_path):
     with pytest.raises(UserError, match=r"demo/0/0\.html is not in .* recording, .* SOURCE=scan"):
-        pages.collect(Config(layer=0, data=str(tmp_path)))
+        collect.collect(Config(layer=0, data=str(tmp_path)))
 
 
 def test_replayed_samples_are_those_of_a_scan_and_lead_to_the_same_feature_neurons(replayed):

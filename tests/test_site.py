@@ -2,13 +2,16 @@
 
 import json
 import re
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from bs4 import BeautifulSoup
 from conftest import rows
 
 from pipeline import site
-from pipeline.errors import UserError
+from pipeline.errors import StoreError, UserError
 from pipeline.neuroscope import parse_index, parse_page
 
 HOSTILE = ["</script><script>alert(1)</script>", "<!--", "<img src=x onerror=alert(1)>", "-->", "\u2028"]
@@ -112,3 +115,54 @@ def test_samples_come_from_any_parquet_of_that_schema(small, small_tables, tmp_p
         site.read(store_of(small).path("maps", plan(small)["maps"].key))
     with pytest.raises(UserError, match="holds no samples table"):
         site.read(tmp_path / "nowhere.parquet")
+
+
+def test_the_command_writes_the_site_of_a_run_or_of_any_samples(small, small_tables, tmp_path, capsys):
+    from pipeline import cli
+
+    args = ["--source", "scan", "--text", small.text, "--data", small.data, "--neurons", "0-7"]
+    assert cli.main(["site", str(tmp_path / "site"), *args]) == 0
+    assert f"8 pages; open {tmp_path / 'site' / 'index.html'}" in capsys.readouterr().out
+    found = parse_page((tmp_path / "site/demo/1/3.html").read_bytes(), model="demo", layer=1, neuron=3)
+    scanned = small_tables["samples"].slice(3 * 20, 20)
+    assert found["tokens"].equals(scanned["tokens"])
+    pq.write_table(scanned, tmp_path / "some.parquet")
+    assert cli.main(["site", str(tmp_path / "few"), "--samples", str(tmp_path / "some.parquet")]) == 0
+    assert sorted(p.name for p in (tmp_path / "few/demo").rglob("*.html")) == ["3.html", "model.html"]
+    assert cli.main(["site", str(tmp_path), "--samples", str(tmp_path / "some.parquet")]) == 2
+    assert "holds something else" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [dict(mat_index=9), dict(mat_index=-1), dict(activations=[0.1]), dict(tokens=[], activations=[])],
+)
+def test_samples_that_contradict_themselves_are_refused(tmp_path, change):
+    odd = pa.Table.from_pylist([samples((0, 0)).to_pylist()[0] | change], samples((0, 0)).schema)
+    pq.write_table(odd, tmp_path / "odd.parquet")
+    with pytest.raises(UserError, match="activations or MAT do not fit"):
+        site.read(tmp_path / "odd.parquet")
+
+
+def test_a_site_may_be_written_into_the_folder_one_is_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    site.write(samples((0, 0)), Path("."))
+    assert (tmp_path / "here/index.html").is_file()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="holds something else"):
+        site.write(samples((0, 0)), tmp_path / "file")
+
+
+def test_a_site_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    site.write(samples((0, 0)), tmp_path / "site")
+
+    def full(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(site, "_put", full)
+    with pytest.raises(StoreError, match="No space left on device; free some space"):
+        site.write(samples((0, 1)), tmp_path / "site")
+    assert (tmp_path / "site/m/0/0.html").is_file()
+    assert [p.name for p in tmp_path.iterdir()] == ["site"]

@@ -9,7 +9,7 @@ import pytest
 import web_server as server
 from web_server import WebServer
 
-from pipeline.errors import PageError, PipelineError
+from pipeline.errors import PageError, PipelineError, UserError
 from pipeline.web import Manners, StopError, Web
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
@@ -171,6 +171,10 @@ def test_a_kept_page_is_asked_for_conditionally(site):
         ("User-agent: *\nDisallow: /", False),
         ("User-agent: feature-neurons\nDisallow: /\n\nUser-agent: *\nAllow: /", False),
         ("User-agent: other\nDisallow: /", True),
+        ("User-agent: *\nDisallow: /*ge$", False),
+        ("User-agent: *\nAllow: /\nDisallow: /pa", False),
+        ("\ufeffUser-agent: *\nDisallow: /", False),
+        ("User-agent: *\nDisallow: //[x\nRequest-rate: 0/10\nCrawl-delay: \u00b2", True),
     ],
 )
 def test_robots_txt_is_honoured(site, robots, allowed):
@@ -183,11 +187,54 @@ def test_robots_txt_is_honoured(site, robots, allowed):
         assert site.asked()["page"] == 0
 
 
-def test_a_slower_pace_asked_for_in_robots_txt_is_kept(site):
-    site.pages["robots.txt"] = b"User-agent: *\nCrawl-delay: 3"
+@pytest.mark.parametrize("line", ["Crawl-delay: 0.2", "Request-rate: 5/1s"])
+def test_a_slower_pace_asked_for_in_robots_txt_is_kept(site, line):
+    site.pages["robots.txt"] = f"User-agent: *\n{line}".encode()
     asked = web(site)
     asked.get("page", accept, None, None)
-    assert asked.rate == pytest.approx(1 / 3)
+    asked.get("page", accept, None, None)
+    assert asked.rate == pytest.approx(5)
+    assert waited(site)[0] >= 0.19
+
+
+def test_a_pace_that_cannot_be_meant_for_us_stops(site):
+    site.pages["robots.txt"] = b"User-agent: *\nCrawl-delay: 99999999999999"
+    with pytest.raises(StopError, match="asks for 99,999,999,999,999 s between pages"):
+        get(site)
+
+
+def test_a_redirect_to_what_robots_txt_forbids_is_refused(site):
+    site.pages["robots.txt"] = b"User-agent: *\nDisallow: /other"
+    site.always = server.status(302, Location="/other")
+    assert "which robots.txt forbids" in get(site).reason
+    assert site.asked()["other"] == 0
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1:99999/x", "http://[x/"])
+def test_a_redirect_that_is_no_address_is_refused(site, place):
+    site.always = server.status(302, Location=place)
+    assert get(site).status in ("refused", "failed")
+
+
+def test_a_304_that_nobody_asked_for_is_no_answer(site):
+    site.faults["page"] = [server.status(304)]
+    assert get(site).body == BODY
+
+
+def test_a_retry_after_that_means_nothing_is_left_out(site):
+    site.faults["page"] = [server.status(429, Retry_After="\u00b2"), server.status(429, Retry_After="soon")]
+    assert get(site).status == "ok"
+
+
+def test_what_is_no_address_is_told_at_once():
+    with pytest.raises(UserError, match="is no address"):
+        Web("http://exa mple/", Manners(1000, 1, 1, 5, 1)).get("page", accept, None, None)
+
+
+def test_a_site_that_does_not_answer_yet_is_told(site, capsys):
+    site.faults["robots.txt"] = [server.status(500)]
+    assert get(site).status == "ok"
+    assert capsys.readouterr().err == f"{site.address}robots.txt: HTTP 500; trying again\n"
 
 
 def test_a_site_that_cannot_be_reached_is_told_with_the_way_out():

@@ -7,7 +7,7 @@ import pytest
 from conftest import rows
 from web_server import WebServer
 
-from pipeline import pages, site
+from pipeline import collect, pages, site
 from pipeline.config import Config
 
 N_NEURONS = 40
@@ -65,5 +65,5 @@ def counts(config):
 def undisturbed(config, tmp_path):
     """The rows of a run that nothing disturbs, without their addresses' port."""
     quiet = dataclasses.replace(config, data=str(tmp_path / "undisturbed"))
-    pages.collect(quiet)
+    collect.collect(quiet)
     return samples(quiet)

@@ -58,7 +58,7 @@ class WebServer:
             fault = self.faults[path].pop(0) if self.faults[path] else self.always
         try:
             body = self.pages.get(path)
-            if fault and path != "robots.txt":
+            if fault and (path != "robots.txt" or fault is not self.always):
                 fault(handler, body)
             elif body is None:
                 send(handler, b"<h1>Not Found</h1>", code=404)
