@@ -204,7 +204,8 @@ def whole_run(config):
     run(config)
 
 
-def test_two_runs_at_once_on_one_store_end_with_the_same_rows(small, small_tables, tmp_path):
+def test_two_runs_at_once_on_one_store_end_with_the_same_rows(small, small_tables, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # two runs that each take all cores slow each other tenfold
     config = dataclasses.replace(small, data=str(tmp_path), neurons="0-15")
     context = multiprocessing.get_context("spawn")
     both = [context.Process(target=whole_run, args=(config,)) for _ in range(2)]

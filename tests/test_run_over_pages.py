@@ -14,8 +14,8 @@ from pipeline.run import run
 
 @pytest.fixture(scope="module")
 def mirror(small_tables, tmp_path_factory):
-    """A folder with the pages of 24 neurons of the small run; in two, values that are no numbers."""
-    samples = small_tables["samples"].filter(pc.field("neuron") < 24)
+    """A folder with the pages of 12 neurons of the small run; in two, values that are no numbers."""
+    samples = small_tables["samples"].filter(pc.field("neuron") < 12)
     rows = samples.to_pylist()
     rows[0]["activations"][rows[0]["mat_index"]] = None  # neuron 0, rank 0: the MAT itself
     rows[0]["max_activation"] = None
@@ -35,7 +35,7 @@ def config(small, mirror, tmp_path):
         source="neuroscope",
         site=str(tmp_path / "mirror"),
         data=str(tmp_path / "data"),
-        neurons="0-23",
+        neurons="0-11",
         similarity=-1.0,
         activation=0.0,
     )
@@ -65,13 +65,13 @@ def test_pages_that_cannot_be_read_are_told_every_time_and_read_once_they_can(co
     for _ in range(2):
         assert 5 not in run(config)["maps"]["neuron"].to_pylist()
         told = capsys.readouterr().err
-        assert "WARNING: 1 of 24 pages could not be read (neuron 5: " in told
+        assert "WARNING: 1 of 12 pages could not be read (neuron 5: " in told
         assert "the same command tries them again" in told
     assert cli.main(["show", "--data", config.data, "5"]) == 2
     assert "neuron 5 has no MAPs: its page is unreadable (Text #1: expected" in capsys.readouterr().err
     page.unlink()
     run(config)
-    assert "1 of 24 pages do not exist" in capsys.readouterr().err
+    assert "1 of 12 pages do not exist" in capsys.readouterr().err
     page.write_bytes(whole)
     assert 5 in run(config)["maps"]["neuron"].to_pylist()
     assert "WARNING" not in capsys.readouterr().err
