@@ -281,6 +281,7 @@ def test_a_closed_web_ends_every_wait(site):
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     while not site.asked()["page"]:
+        assert thread.is_alive()
         thread.join(0.01)
     asked.close()
     thread.join(5)

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import fcntl
 import gzip
+import socket
+import struct
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _UP = 0x8913, 0x8914, 1
+
+
+@cache
+def loopback() -> None:
+    """See to it that this machine can talk to itself: `unshare --net` leaves that switched off."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("127.0.0.1", 9))
+            return
+        except OSError:
+            pass
+        try:
+            flags = fcntl.ioctl(probe, _SIOCGIFFLAGS, struct.pack("16sh14x", b"lo", 0))
+            up = struct.unpack("16sh14x", flags)[1] | _UP
+            fcntl.ioctl(probe, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", up))
+        except PermissionError:
+            pytest.skip("the loopback interface is down and may not be switched on: ip link set lo up")
 
 
 class WebServer:
@@ -15,6 +40,7 @@ class WebServer:
     handler and the page's body. `log` holds (path, seconds, headers) of every request."""
 
     def __init__(self, pages: dict[str, bytes]) -> None:
+        loopback()
         self.pages = pages
         self.faults: dict[str, list[Callable]] = defaultdict(list)
         self.always: Callable | None = None
@@ -105,9 +131,6 @@ def too_short_a_length(handler, body: bytes) -> None:
 
 def reset(handler, body: bytes) -> None:
     """Reset the connection in the middle of the body."""
-    import socket
-    import struct
-
     handler.send_response(200)
     handler.send_header("Content-Length", str(len(body)))
     handler.end_headers()
