@@ -88,6 +88,7 @@ class Config:
     controls: int = _fixed(5, "unrelated words put into the place of the MAT's word")
     control_share: float = _fixed(0.5, "share of the words of like frequency, least similar, to draw from")
     batch_tokens: int = _fixed(2048, "tokens in one pass of the model, padding included")
+    batch_mb: int = _fixed(64, "memory that one batch of variants may take, in MB")
     timeout_s: float = _fixed(60.0, "seconds within which a page has to come")
     tries: int = _fixed(5, "times a page is asked for before it counts as failed")
     retry_wait_s: float = _fixed(1.0, "seconds waited after the first failed try, doubled after each")
@@ -106,7 +107,7 @@ class Config:
         _between("CONNECTIONS", self.connections, 1, 32)
         for name in ("timeout_s", "retry_wait_s"):
             _between(name, getattr(self, name), 0.001, None)
-        for name in ("samples", "context_tokens", "controls", "batch_tokens", "tries"):
+        for name in ("samples", "context_tokens", "controls", "batch_tokens", "batch_mb", "tries"):
             _between(name, getattr(self, name), 1, None)
         _between("max_tokens", self.max_tokens, 2, None)
         _between("max_overlap", self.max_overlap, 0, 1)

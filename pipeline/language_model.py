@@ -22,6 +22,8 @@ from pipeline.errors import PipelineError, UserError
 if TYPE_CHECKING:
     import torch
 
+    from pipeline.resume import Resuming
+
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 _NATIVE = "TransformerLensNative"
 _LEGACY = ("NeelNanda/", "ArthurConmy/", "Baidicoot/")
@@ -82,6 +84,19 @@ class LanguageModel:
             " " + text if piece.startswith(blank) and not text.startswith(" ") else text
             for piece, text in zip(pieces, texts, strict=True)
         ]
+
+    @property
+    def resumes(self) -> bool:
+        """Whether variants of a text can be computed from what they share with it."""
+        from pipeline import resume
+
+        return resume.supports(self.bridge.original_model)
+
+    def resuming(self, layer: int, neuron: int) -> Resuming:
+        """What measures one neuron over texts and their variants; only where the model `resumes`."""
+        from pipeline import resume
+
+        return resume.Resuming(self.bridge.original_model, layer, neuron)
 
     def activations(self, ids: torch.Tensor, layer: int) -> torch.Tensor:
         """Activation of every neuron of `layer` at every token.

@@ -19,8 +19,10 @@ import torch
 from bs4 import BeautifulSoup
 from gensim.models import KeyedVectors
 
-from pipeline import activations, language_model, neuroscope, site
+from pipeline import language_model, neuroscope, site
 from pipeline.config import Config
+from pipeline.language_model import LanguageModel
+from pipeline.resume import Text
 from pipeline.tables import empty
 from pipeline.word_vectors import nearest
 
@@ -52,31 +54,45 @@ def neighbours(vocabulary: int, words: int) -> dict[str, object]:
     return dict(what=what, against="most_similar per word", ours_s=ours, other_s=theirs)
 
 
-def verification(variants: int) -> dict[str, object]:
-    """Variants of the embedded model in batches against one hooked pass per variant."""
-    config = Config()
-    model = language_model.load(config)
-    text = "large green herb having small white flowers and narrow yellow leaves growing in wet places"
-    ids = [model.bos_id, *model.encode(text)]
-    row = dict(model="demo", layer=1, neuron=0, rank=0, replacement=" purple", first_token=2, end_token=3)
-    row |= dict(phrase_start=1, phrase_end=12, tokens=[], token_ids=ids, text_start=1)
-    names = ["model", "layer", "neuron", "rank", "variant", "replacement", "first_token", "end_token"]
-    names += ["phrase_start", "phrase_end"]
-    fields = [empty("variants").schema.field(name) for name in names]
-    fields += [empty("samples").schema.field(name) for name in ("tokens", "token_ids", "text_start")]
-    table = pa.Table.from_pylist([row | {"variant": v} for v in range(variants)], pa.schema(fields))
+def verification(what: str, model: LanguageModel, layer: int, texts: list[Text]) -> dict[str, object]:
+    """Variants that resume where they differ from their text against one hooked pass per variant."""
+    resuming = model.resuming(layer, 0)
+    every = [text.ids[:first] + new for text in texts for first, new in text.variants]
+    some = every[:: max(1, len(every) // (200 if len(every) > 55 else 3))]
 
     def one_by_one() -> None:
-        changed = torch.tensor([ids[:2] + model.encode(" purple") + ids[3:]])
-        for _ in range(variants):
-            hooks = [(model.hook(1), lambda value, hook: None)]
+        for ids in some:
             with torch.no_grad():
-                model.bridge.run_with_hooks(changed, fwd_hooks=hooks)
+                hooks = [(model.hook(layer), lambda value, hook: None)]
+                model.bridge.run_with_hooks(torch.tensor([ids]), fwd_hooks=hooks)
 
-    ours = best_of(3, lambda: activations.measure(table, model, config.batch_tokens))
-    theirs = best_of(3, one_by_one)
-    what = f"verification of {variants:,} variants, embedded model"
+    ours = best_of(3, lambda: resuming.peaks(texts, Config().batch_mb * 2**20))
+    theirs = best_of(2, one_by_one) * len(every) / len(some)
     return dict(what=what, against="one hooked pass per variant", ours_s=ours, other_s=theirs)
+
+
+def phrases(prefix: int, n_texts: int, n_tokens: int) -> list[Text]:
+    """Random texts whose last 11 tokens are a phrase with 5 replacements of each token."""
+    draw = np.random.default_rng(0)
+    texts = []
+    for _ in range(n_texts):
+        ids = draw.integers(1, n_tokens, prefix + 11).tolist()
+        places = [prefix + place for place in range(11) for _ in range(5)]
+        texts.append(
+            Text(ids, prefix, [(p, [int(draw.integers(1, n_tokens)), *ids[p + 1 :]]) for p in places])
+        )
+    return texts
+
+
+def large() -> LanguageModel:
+    """Random weights in the shape of solu-8l-pile, with few tokens."""
+    from transformer_lens.config import TransformerBridgeConfig
+    from transformer_lens.model_bridge import TransformerBridge
+
+    shape = dict(n_layers=8, d_model=1024, d_mlp=4096, n_heads=16, d_head=64, n_ctx=1024, d_vocab=5000)
+    kind = dict(act_fn="solu_ln", normalization_type="LN", positional_embedding_type="standard", seed=0)
+    cfg = TransformerBridgeConfig.from_dict({**shape, **kind, "architecture": "TransformerLensNative"})
+    return LanguageModel("large", TransformerBridge.boot_native(cfg), None)
 
 
 def parsing(n_pages: int) -> dict[str, object]:
@@ -130,11 +146,18 @@ def _with_beautifulsoup(page: bytes, *, model: str, layer: int, neuron: int) -> 
 
 def main() -> None:
     """Measure, print, store."""
-    rows = [parsing(30), neighbours(200_000, 2_000), neighbours(6_000, 2_000), verification(1_000)]
+    rows = [parsing(30), neighbours(200_000, 2_000), neighbours(6_000, 2_000)]
+    demo = language_model.load(Config())
+    what = "20 phrases of 55 variants after 20 tokens, embedded model"
+    rows.append(verification(what, demo, 1, phrases(20, 20, 8_000)))
+    shaped = large()
+    for prefix in (60, 500, 1_013):
+        what = f"55 variants after {prefix:,} tokens, shape of solu-8l-pile, layer 6"
+        rows.append(verification(what, shaped, 6, phrases(prefix, 1, 5_000)))
     for row in rows:
         row["ratio"] = row["other_s"] / row["ours_s"]
         print(
-            f"{row['what']:<52} {row['ours_s']:8.2f} s   {row['against']:<28} {row['other_s']:8.2f} s"
+            f"{row['what']:<60} {row['ours_s']:8.2f} s   {row['against']:<28} {row['other_s']:8.2f} s"
             f"   {row['ratio']:6.1f} x"
         )
     machine = dict(

@@ -110,7 +110,7 @@ def test_half_a_character_has_no_sure_ids(demo):
 
 def test_what_is_no_finite_number_is_null_and_marked(demo):
     class Broken:
-        n_ctx, token_texts, encode = demo.n_ctx, demo.token_texts, demo.encode
+        n_ctx, token_texts, encode, resumes = demo.n_ctx, demo.token_texts, demo.encode, False
 
         def activations(self, ids, layer):
             return torch.full((*ids.shape, 512), float("nan"))
