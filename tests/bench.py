@@ -99,7 +99,7 @@ def parsing(n_pages: int) -> dict[str, object]:
     """Neuroscope pages of 400 kB to rows of `samples`, on one core, against BeautifulSoup with lxml."""
     draw = np.random.default_rng(0)
     names = language_model.load(Config()).token_texts
-    n_tokens = 960
+    n_tokens = 895  # 400 kB
     place = dict(model="m", layer=0)
     pages = []
     for neuron in range(n_pages):
