@@ -149,7 +149,7 @@ def killed_collect(config):
 def test_killed_at_ten_moments_it_continues_and_asks_for_nothing_kept(config, served, undisturbed):
     served.log.clear()
     served.always = lambda handler, body: (time.sleep(0.01), server.send(handler, body))
-    slow = dataclasses.replace(config, rate=200)
+    slow = dataclasses.replace(config, rate=60)  # so that there is something left to kill ten times
     draw = random.Random(0)
     context = multiprocessing.get_context("spawn")
     kills = 0
@@ -157,7 +157,7 @@ def test_killed_at_ten_moments_it_continues_and_asks_for_nothing_kept(config, se
         before = len(served.log)
         process = context.Process(target=killed_collect, args=(slow,))
         process.start()
-        until = before + draw.randint(1, 7)
+        until = before + draw.randint(1, 4)
         while process.is_alive() and len(served.log) < until:
             time.sleep(0.001)
         time.sleep(draw.random() * 0.02)
