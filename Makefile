@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 OPTIONS := MODEL LAYER NEURONS SIMILARITY ACTIVATION SELECTIVITY SYNONYMS SOURCE SITE RATE \
-	CONNECTIONS REFRESH TEXT FASTTEXT PHRASES INFLECTIONS DESCRIBER DATA
+	CONNECTIONS REFRESH TEXT FASTTEXT PHRASES INFLECTIONS DESCRIBER EXACT_TOKENS \
+	PRECISION DEVICE MEMORY_MB DATA
 KNOWN := $(OPTIONS) PYTHON
 UNKNOWN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(filter-out $(KNOWN),$(name))))
 ifneq ($(strip $(UNKNOWN)),)
 $(error unknown variable $(strip $(UNKNOWN)); there are $(KNOWN))
 endif
-lower = $(shell echo $(1) | tr A-Z a-z)
+lower = $(shell echo $(1) | tr A-Z_ a-z-)
 quoted = '$(subst ','\'',$(1))'
 GIVEN = $(foreach name,$(OPTIONS),$(if $($(name)),--$(call lower,$(name)) $(call quoted,$($(name)))))
 DATA_GIVEN = $(if $(DATA),--data $(call quoted,$(DATA)))

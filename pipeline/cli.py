@@ -82,9 +82,10 @@ def _command(commands, name: str, function, doc: str, options: tuple[Field, ...]
     for option in options:
         silent = option.default is None or option.default is False
         default = "" if silent else f" (default: {option.default})"
-        is_switch = dict(nargs="?", const=True) if option.type == "bool" else {}
+        alone = option.metadata["alone"]
+        is_switch = {} if alone is None else dict(nargs="?", const=alone)
         parser.add_argument(
-            f"--{option.name}",
+            "--" + option.name.replace("_", "-"),
             type=_KINDS[option.type.removesuffix(" | None")],
             choices=CHOICES.get(option.name),
             metavar=option.name.upper(),
@@ -108,10 +109,10 @@ def _run(config: Config, args: argparse.Namespace) -> int:
 
 
 def _plan(config: Config, args: argparse.Namespace) -> int:
-    from pipeline import language_model, pages, plan
+    from pipeline import model_folder, pages, plan
     from pipeline.run import store_of
 
-    language_model.check(config)
+    model_folder.check(config)
     store = store_of(config)
     stages = plan.plan(config)
     if config.source == "neuroscope":

@@ -25,12 +25,22 @@ CHOICES = {
     "source": ("neuroscope", "scan"),
     "phrases": ("sif", "mean"),
     "inflections": ("keep", "skip"),
+    "precision": ("float32", "bfloat16"),
+    "device": ("auto", "cpu", "cuda", "mps"),
     "describer": ("lexical",),
+}
+# The tokenised data sets that Neuroscope's Data Index counts in, by the model's name.
+TOKENISED = {
+    r"pile|old": ("NeelNanda/pile-small-tokenized-2b",),
+    r"pythia": ("NeelNanda/pile-tokenized-10b",),
+    r"gpt2": ("NeelNanda/openwebtext-tokenized-9b",),
+    r"^(solu|gelu)-": ("NeelNanda/c4-tokenized-2b", "NeelNanda/code-tokenized"),
 }
 
 
-def _option(default: Any, doc: str) -> Any:
-    return field(default=default, metadata={"help": doc, "option": True})
+def _option(default: Any, doc: str, *, alone: Any = None) -> Any:
+    """A setting that people give; `alone` is what it means on the command line without a value."""
+    return field(default=default, metadata={"help": doc, "option": True, "alone": alone})
 
 
 def _fixed(default: Any, doc: str) -> Any:
@@ -64,7 +74,7 @@ class Config:
     )
     rate: float = _option(2.0, "pages asked of the site per second, at most")
     connections: int = _option(4, "pages asked of the site at once, at most")
-    refresh: bool = _option(False, "ask the site whether pages that are kept have changed")
+    refresh: bool = _option(False, "ask the site whether pages that are kept have changed", alone=True)
     text: str = _option(
         EMBEDDED,
         "text that the scan reads and word vectors are trained on: demo, a file or folder of Parquet, "
@@ -79,6 +89,16 @@ class Config:
         "keep", "neighbours that merely contain the word or share its stem: keep or skip"
     )
     describer: str = _option("lexical", "who describes: lexical (no language model)")
+    exact_tokens: str | None = _option(
+        None,
+        "where the ids of pages' texts are looked up: auto (the tokenised data set of the Hub that belongs "
+        "to the model), or a folder of Parquet or a data set with a column tokens; by default they are "
+        "found again from the pages' tokens",
+        alone="auto",
+    )
+    precision: str = _option("float32", "of the model while variants are measured: float32 or bfloat16")
+    device: str = _option("auto", "what computes: auto (an accelerator if there is one), cpu, cuda or mps")
+    memory_mb: int = _option(512, "memory that batches of variants may take beside the model, in MB")
     data: str = _option("data", "folder of the store and of neurons.duckdb")
 
     samples: int = _fixed(20, "texts kept per neuron")
@@ -87,8 +107,9 @@ class Config:
     max_overlap: float = _fixed(0.8, "share of common words from which two MAPs are one, 0..1")
     controls: int = _fixed(5, "unrelated words put into the place of the MAT's word")
     control_share: float = _fixed(0.5, "share of the words of like frequency, least similar, to draw from")
-    batch_tokens: int = _fixed(2048, "tokens in one pass of the model, padding included")
-    batch_mb: int = _fixed(64, "memory that one batch of variants may take, in MB")
+    batch_tokens: int | None = _fixed(
+        None, "tokens computed at once, padding included; by default 2048, on an accelerator 32768"
+    )
     timeout_s: float = _fixed(60.0, "seconds within which a page has to come")
     tries: int = _fixed(5, "times a page is asked for before it counts as failed")
     retry_wait_s: float = _fixed(1.0, "seconds waited after the first failed try, doubled after each")
@@ -107,8 +128,10 @@ class Config:
         _between("CONNECTIONS", self.connections, 1, 32)
         for name in ("timeout_s", "retry_wait_s"):
             _between(name, getattr(self, name), 0.001, None)
-        for name in ("samples", "context_tokens", "controls", "batch_tokens", "batch_mb", "tries"):
+        for name in ("samples", "context_tokens", "controls", "memory_mb", "tries"):
             _between(name, getattr(self, name), 1, None)
+        if self.batch_tokens is not None:
+            _between("batch_tokens", self.batch_tokens, 1, None)
         _between("max_tokens", self.max_tokens, 2, None)
         _between("max_overlap", self.max_overlap, 0, 1)
         _between("control_share", self.control_share, 0, 1)
@@ -123,7 +146,7 @@ class Config:
                 f"FASTTEXT: no file {self.fasttext!r}; give a vectors file, or 'train' for vectors "
                 "trained on the text"
             )
-        _ = self.neuron_ranges, self.site_folder
+        _ = self.neuron_ranges, self.site_folder, self.exact_tokens_names
 
     @property
     def neuron_ranges(self) -> tuple[tuple[int, int], ...]:
@@ -174,6 +197,36 @@ class Config:
     def text_name(self) -> str:
         """The text set's name as it stands in the tables: a file's or folder's own, or the given one."""
         return self.text_path.resolve().name if self.text_path and self.text != EMBEDDED else self.text
+
+    @property
+    def exact_tokens_path(self) -> Path | None:
+        """The folder with the tokenised texts, or null where they are on the Hub or not asked for."""
+        if self.exact_tokens in (None, "auto"):
+            return None
+        path = _path("EXACT_TOKENS", self.exact_tokens)
+        looks_like_path = path.is_absolute() or self.exact_tokens.startswith((".", "~"))
+        if looks_like_path and not path.is_dir():
+            raise UserError(f"EXACT_TOKENS: no folder {self.exact_tokens!r}")
+        return path if path.is_dir() else None
+
+    @property
+    def exact_tokens_names(self) -> tuple[str, ...]:
+        """The data sets of the Hub with the tokenised texts, one continued by the next; none where a folder
+        has them or nobody asked.
+
+        Raises UserError where none is known for the model.
+        """
+        if self.exact_tokens is None or self.exact_tokens_path:
+            return ()
+        if self.exact_tokens != "auto":
+            return (self.exact_tokens,)
+        for pattern, names in TOKENISED.items():
+            if re.search(pattern, self.model_name):
+                return names
+        raise UserError(
+            f"EXACT_TOKENS is auto; no tokenised data set is known for {self.model_name}: give a folder of "
+            "Parquet or a data set of the Hub with a column tokens"
+        )
 
     @property
     def site_folder(self) -> Path | None:

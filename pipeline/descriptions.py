@@ -10,35 +10,36 @@ from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
-from pipeline import lexical, tables
+from pipeline import fingerprint, lexical, tables
 from pipeline.config import Config
 from pipeline.engine import Worker
 from pipeline.word_vectors import Vectors
 
 
-def shards(inputs: Mapping[str, pa.Table]) -> Iterator[pa.Table]:
-    """One table per neuron."""
+def asked(inputs: Mapping[str, pa.Table]) -> pa.Table:
+    """The evidence of each neuron, by `key`."""
     evidence = inputs["evidence"]
-    for row in range(len(evidence)):
-        yield evidence.slice(row, 1)
+    keys = [fingerprint.of_table(evidence.slice(row, 1)) for row in range(len(evidence))]
+    return evidence.append_column("key", pa.array(keys, pa.string()))
+
+
+def shards(rows: pa.Table, wanted: pa.Array) -> Iterator[pa.Table]:
+    """One table for each neuron wanted (a mask)."""
+    found = rows.filter(wanted)
+    for row in range(len(found)):
+        yield found.slice(row, 1)
 
 
 def worker(config: Config, inputs: Mapping[str, pa.Table]) -> Worker:
-    """The function from evidence to descriptions; `config.describer` says whose."""
+    """The function from evidence to descriptions by `key`; `config.describer` says whose."""
     vectors = Vectors.from_table(inputs["vocabulary"])
 
     def describe(shard: pa.Table) -> pa.Table:
         rows = []
         for row in shard.to_pylist():
             shown = lexical.Evidence(row["mats"], row["mat_words"], row["max_phrases"])
-            rows.append(
-                dict(
-                    {key: row[key] for key in ("model", "layer", "neuron")},
-                    describer=config.describer,
-                    description=lexical.describe(shown, vectors),
-                    status="ok",
-                )
-            )
-        return pa.Table.from_pylist(rows, schema=tables.TABLES["descriptions"].schema)
+            text = lexical.describe(shown, vectors)
+            rows.append(dict(key=row["key"], describer=config.describer, description=text, status="ok"))
+        return pa.Table.from_pylist(rows, schema=tables.TABLES["descriptions"].kept)
 
     return describe

@@ -16,15 +16,15 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline import model_folder
 from pipeline.config import Config
 from pipeline.errors import PipelineError, UserError
 
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.resume import Resuming
+    from pipeline.blocks import Tower
 
-FILES = ("config.json", "model.safetensors", "tokenizer.json")
 _NATIVE = "TransformerLensNative"
 _LEGACY = ("NeelNanda/", "ArthurConmy/", "Baidicoot/")
 
@@ -85,28 +85,51 @@ class LanguageModel:
             for piece, text in zip(pieces, texts, strict=True)
         ]
 
+    @cached_property
+    def _by_text(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for i, text in enumerate(self.token_texts):
+            found.setdefault(text, []).append(i)
+        return found
+
+    def spells(self, ids: list[int], tokens: list[str]) -> bool:
+        """Whether ids read as these tokens, one by one; an id outside the vocabulary never does."""
+        names = self.token_texts
+        return len(ids) == len(tokens) and all(
+            0 <= i < len(names) and names[i] == token for i, token in zip(ids, tokens, strict=True)
+        )
+
+    def ids_of(self, token: str) -> list[int]:
+        """All ids whose token reads so."""
+        return self._by_text.get(token, [])
+
     @property
-    def resumes(self) -> bool:
-        """Whether variants of a text can be computed from what they share with it."""
-        from pipeline import resume
+    def batch_tokens(self) -> int:
+        """Tokens from which on a pass is bound by arithmetic."""
+        return 2048 if self.device.type == "cpu" else 32768
 
-        return resume.supports(self.bridge.original_model)
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.bridge.original_model.parameters()).device
 
-    def resuming(self, layer: int, neuron: int) -> Resuming:
-        """What measures one neuron over texts and their variants; only where the model `resumes`."""
-        from pipeline import resume
+    def tower(self, layer: int) -> Tower | None:
+        """The model up to a layer, where variants of a text can be computed from what they share with it;
+        null where its form is not known."""
+        from pipeline import blocks
 
-        return resume.Resuming(self.bridge.original_model, layer, neuron)
+        return blocks.tower(self.bridge.original_model, layer)
 
     def activations(self, ids: torch.Tensor, layer: int) -> torch.Tensor:
         """Activation of every neuron of `layer` at every token.
 
         ids (texts, tokens), padded on the right if at all: a token sees only those before it.
-        Returns (texts, tokens, n_neurons), float32, raw units.
+        Returns (texts, tokens, n_neurons), float32, raw units, in the machine's own memory.
         """
         import torch
 
         found = []
+        ids = ids.to(self.device)
 
         def keep(value: torch.Tensor, hook: Any) -> None:
             found.append(value)
@@ -114,81 +137,60 @@ class LanguageModel:
 
         with torch.no_grad(), contextlib.suppress(_MeasuredError):
             self.bridge.run_with_hooks(ids, fwd_hooks=[(self.hook(layer), keep)], return_type=None)
-        return found[0].float()
+        return found[0].float().cpu()
 
 
 class _MeasuredError(Exception):
     """Ends a pass of the model once the neurons of its layer are known."""
 
 
-def check(config: Config) -> None:
-    """Refuse, before anything is loaded, a model folder, layer or neuron that cannot be.
+def load(config: Config, precision: str = "float32") -> LanguageModel:
+    """Load the configured model, once per process as long as no other is loaded.
 
-    A model known by name only is checked when it is loaded.
+    Raises UserError for a name nobody knows, a layer or neuron outside the model, or a device that is not
+    there.
     """
-    folder = config.model_folder
-    if folder is None:
-        return
-    if not folder.is_dir():
-        raise UserError(f"MODEL: no such folder: {folder}")
-    missing = [name for name in FILES if not (folder / name).is_file()]
-    if missing:
-        raise UserError(
-            f"MODEL: {folder} lacks {', '.join(missing)}; a model folder holds {', '.join(FILES)}"
-        )
-    try:
-        shape = json.loads((folder / "config.json").read_text())
-    except (ValueError, RecursionError) as exc:
-        raise UserError(f"MODEL: {folder / 'config.json'} is not JSON: {_one_line(exc)}") from exc
-    if not isinstance(shape, dict):
-        raise UserError(f"MODEL: {folder / 'config.json'} holds no settings: it is no JSON object")
-    n_layers = _size(folder, shape, "n_layers", "n_layer", "num_hidden_layers")
-    check_range(config, n_layers, _size(folder, shape, "d_mlp", "n_inner", "intermediate_size"))
-
-
-def _size(folder: Path, shape: dict[str, Any], *names: str) -> int | None:
-    """A size of the model under one of its names; null where config.json leaves it to a default."""
-    for name in names:
-        size = shape.get(name)
-        if size is not None and (not isinstance(size, int) or size < 1):
-            raise UserError(f"MODEL: {folder / 'config.json'}: {name} is {size!r}; it must be 1 or more")
-        if size is not None:
-            return size
-    return None
-
-
-def check_range(config: Config, n_layers: int | None, n_neurons: int | None) -> None:
-    """Refuse a layer or neuron outside the model; a null size is not checked."""
-    if n_layers is not None and config.layer >= n_layers:
-        raise UserError(f"LAYER is {config.layer}; {config.model_name} has the layers 0 to {n_layers - 1}")
-    last = max(last for _, last in config.neuron_ranges)
-    if n_neurons is not None and config.neurons != "all" and last >= n_neurons:
-        raise UserError(
-            f"NEURONS is {config.neurons}; layer {config.layer} of {config.model_name} has "
-            f"{n_neurons} neurons, 0 to {n_neurons - 1}"
-        )
-
-
-def load(config: Config) -> LanguageModel:
-    """Load the configured model once per process, on the CPU, in float32.
-
-    Raises UserError for a name nobody knows, or a layer or neuron outside the model.
-    """
-    check(config)
-    folder = config.model_folder
-    model = _from_folder(folder.resolve(), _stamp(folder)) if folder else _from_name(config.model)
-    check_range(config, model.n_layers, model.n_neurons)
+    model_folder.check(config)
+    folder, where = config.model_folder, (_device(config.device), precision)
+    if folder:
+        model = _from_folder(folder.resolve(), _stamp(folder), *where)
+    else:
+        model = _from_name(config.model, *where)
+    model_folder.check_range(config, model.n_layers, model.n_neurons)
     return model
+
+
+def _device(asked: str) -> str:
+    """The device asked for, or the best there is."""
+    import torch
+
+    there = dict(cuda=torch.cuda.is_available(), mps=torch.backends.mps.is_available(), cpu=True)
+    if asked == "auto":
+        return next(name for name, found in there.items() if found)
+    if not there[asked]:
+        has = ", ".join(name for name, found in there.items() if found)
+        raise UserError(f"DEVICE is {asked}; PyTorch finds {has} on this machine")
+    return asked
+
+
+def _placed(bridge: Any, device: str, precision: str) -> Any:
+    """A model where it computes, its numbers at a precision."""
+    import torch
+
+    bridge.original_model.to(device=device, dtype=getattr(torch, precision)).eval()
+    return bridge
 
 
 def _stamp(folder: Path) -> tuple[tuple[int, int], ...]:
     """What changes when the files of a model do, so that no other model is taken for it."""
-    stats = [(folder / name).stat() for name in FILES]
+    stats = [(folder / name).stat() for name in model_folder.FILES]
     return tuple((stat.st_size, stat.st_mtime_ns) for stat in stats)
 
 
 @lru_cache(maxsize=1)
-def _from_folder(folder: Path, stamp: tuple[tuple[int, int], ...]) -> LanguageModel:
+def _from_folder(
+    folder: Path, stamp: tuple[tuple[int, int], ...], device: str, precision: str
+) -> LanguageModel:
     _quiet()
     try:
         settings = json.loads((folder / "config.json").read_text())
@@ -201,7 +203,7 @@ def _from_folder(folder: Path, stamp: tuple[tuple[int, int], ...]) -> LanguageMo
             raise ValueError(f"{len(tokenizer)} tokens, but the model knows {bridge.cfg.d_vocab}")
     except (ValueError, LookupError, TypeError, RuntimeError, OSError, ArithmeticError) as exc:
         raise PipelineError(f"MODEL: cannot load {folder}: {_one_line(exc)}") from exc
-    return LanguageModel(folder.name, bridge, tokenizer)
+    return LanguageModel(folder.name, _placed(bridge, device, precision), tokenizer)
 
 
 def _tokenizer(file: Path) -> Any:
@@ -244,7 +246,7 @@ def _native(settings: dict[str, Any], weights: Path) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _from_name(name: str) -> LanguageModel:
+def _from_name(name: str, device: str, precision: str) -> LanguageModel:
     _quiet()
     from transformer_lens.supported_models import MODEL_ALIASES, get_official_model_name
 
@@ -270,7 +272,7 @@ def _from_name(name: str) -> LanguageModel:
             f"MODEL: cannot fetch {official} from the Hub: {_one_line(exc)}; "
             "check the name and the connection, or give a folder with the model"
         ) from exc
-    return LanguageModel(name, bridge, tokenizer)
+    return LanguageModel(name, _placed(bridge, device, precision), tokenizer)
 
 
 def _hugging_face(name: str, *, local: bool) -> tuple[Any, Any]:

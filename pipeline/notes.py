@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -66,6 +67,23 @@ def _selected(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
 
 def _status(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
     return "; ".join(f"{n} {why}" for why, n in _counted(data["status"]) if why != "ok")
+
+
+def _encodings(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
+    told = "; ".join(f"{n:,} {how}" for how, n in _counted(data["tokens"]))
+    lost = _status(data, tables)
+    return told + (f"; not measured: {lost}" if lost else "")
+
+
+def _deviations(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
+    """How far the precision is from float32, relative to each value."""
+    if not len(data):
+        return ""
+    exact = data["exact"].to_numpy()
+    off = np.abs(data["activation"].to_numpy() - exact) / np.maximum(np.abs(exact), 1e-9)
+    middle, high = np.quantile(off, [0.5, 0.99])
+    name = data["precision"][0].as_py()
+    return f"{name} differs from float32 by {middle:.2%} in the median, {high:.1%} in 1 of 100"
 
 
 def warnings(table: str, data: pa.Table, tables: Mapping[str, pa.Table], config: Config) -> list[str]:
@@ -137,7 +155,9 @@ _NOTES = {
     "similarity": _similarity,
     "candidates": _candidates,
     "synonyms": _synonyms,
+    "encodings": _encodings,
     "activations": _status,
+    "deviations": _deviations,
     "selected": _selected,
     "descriptions": _status,
 }

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from pipeline import fingerprint, language_model, pages, select, sources, tables, texts
+from pipeline import fingerprint, model_folder, pages, select, sources, tables, texts
 from pipeline.config import Config
 from pipeline.store import Store
 
@@ -24,8 +24,8 @@ class Stage:
     """How one table is made.
 
     `settings` are fields of Config; `code` the modules whose source decides the rows; `sql` the file
-    in sql/ where the stage is a SELECT. `dear` stages have a shard per neuron and keep them, so that
-    nothing is measured or paid twice; `shared` are the tables that every shard sees as a whole.
+    in sql/ where the stage is a SELECT. `dear` stages keep their rows by what decides them, so
+    that nothing is measured or paid twice; `shared` are the tables that every one of them sees as a whole.
     `by_content` are tables of which only a part counts, whose fingerprint stands among the settings.
     """
 
@@ -51,6 +51,7 @@ SCAN = Stage(
     settings=("source", "model", "layer", "text", "samples", "max_tokens", "batch_tokens"),
     code=("scan", "batches", "language_model", "texts"),
 )
+_MEASURING = ("measurement", "phrases", "blocks", "resume", "passes", "batches", "language_model")
 STAGES = (
     Stage("005", "pages", settings=("source", "site"), code=("pages", "sources")),
     Stage(
@@ -87,12 +88,26 @@ STAGES = (
     ),
     _sql("080_variants.sql"),
     Stage(
+        "085",
+        "encodings",
+        ("variants", "samples"),
+        settings=("model", "exact_tokens"),
+        code=("encodings", "language_model", "texts"),
+    ),
+    Stage(
         "090",
         "activations",
-        ("variants", "samples"),
-        settings=("model", "layer", "batch_tokens", "batch_mb"),
-        code=("activations", "batches", "language_model", "resume"),
+        ("encodings",),
+        settings=("model", "layer", "precision"),
+        code=_MEASURING,
         dear=True,
+    ),
+    Stage(
+        "092",
+        "deviations",
+        ("encodings", "activations"),
+        settings=("model", "layer", "precision"),
+        code=("deviations", *_MEASURING),
     ),
     _sql("095_retentions.sql"),
     _sql("100_averages.sql"),
@@ -135,6 +150,7 @@ def stages(config: Config) -> tuple[Stage, ...]:
 def plan(config: Config) -> dict[str, Planned]:
     """The planned stages by table, in order. Reads only files: those the config names, and kept pages."""
     contents = {"model": _model(config), "text": _text(config)}
+    contents["exact_tokens"] = _exact_tokens(config)
     contents["fasttext"] = _fasttext(config, contents["text"])
     sites = _sites(config)
     planned: dict[str, Planned] = {}
@@ -183,7 +199,7 @@ def _model(config: Config) -> dict[str, Any]:
 
 
 def _model_files(folder: Path) -> list[str]:
-    return [n for n in (*language_model.FILES, "tokenizer_config.json") if (folder / n).is_file()]
+    return [n for n in (*model_folder.FILES, "tokenizer_config.json") if (folder / n).is_file()]
 
 
 def _text(config: Config) -> dict[str, Any]:
@@ -191,6 +207,14 @@ def _text(config: Config) -> dict[str, Any]:
     if path is None:
         return {"name": config.text}
     return {str(f.relative_to(path.parent)): fingerprint.of_file(f) for f in texts.files(path)}
+
+
+def _exact_tokens(config: Config) -> dict[str, str]:
+    """The tokenised data sets by name, or the files of one."""
+    path = config.exact_tokens_path
+    if path is None:
+        return {name: "of the Hub" for name in config.exact_tokens_names}
+    return {str(f.relative_to(path)): fingerprint.of_file(f) for f in sorted(path.rglob("*.parquet"))}
 
 
 def _sites(config: Config) -> dict[str, dict[str, str]]:

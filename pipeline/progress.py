@@ -12,6 +12,10 @@ _BAR_AFTER_S = 1.0
 _LINE_EVERY_S = 10.0
 
 
+def _size(item: object) -> int:
+    return getattr(item, "num_rows", 1)
+
+
 def progress(
     items: Iterable[Item],
     what: str,
@@ -20,23 +24,29 @@ def progress(
     total: int | None = None,
     note: Callable[[], str] = str,
 ) -> Iterator[Item]:
-    """Pass `items` on, showing how far it is and what `note` says; nothing of what is quickly done."""
+    """Pass `items` on, showing how far it is and what `note` says; nothing of what is quickly done.
+
+    A table counts for its rows, anything else for one.
+    """
     if sys.stderr.isatty():
         from tqdm import tqdm
 
-        bar = tqdm(items, desc=what, unit=f" {unit}", total=total, delay=_BAR_AFTER_S, leave=False)
-        for item in bar:
-            yield item
-            bar.set_postfix_str(note(), refresh=False)
+        with tqdm(desc=what, unit=f" {unit}", total=total, delay=_BAR_AFTER_S, leave=False) as bar:
+            for item in items:
+                yield item
+                bar.set_postfix_str(note(), refresh=False)
+                bar.update(_size(item))
         return
     start = told = time.monotonic()
-    for number, item in enumerate(items, 1):
+    number = 0
+    for item in items:
         yield item
+        number += _size(item)
         now = time.monotonic()
         if now - told > _LINE_EVERY_S:
             told = now
             rate = number / (now - start)
-            rest = f" of {total:,}, {(total - number) / rate:.0f} s left" if total else ""
+            rest = f" of {total:,}, {max(0, total - number) / rate:.0f} s left" if total else ""
             print(
                 f"{what}: {number:,}{rest}, {rate:.1f} {unit}s/s {note()}".rstrip(),
                 file=sys.stderr,

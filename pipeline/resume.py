@@ -1,272 +1,282 @@
-"""Activations of many variants of a text, computed from what they share: TransformerLens' native models.
+"""Activations of many variants of a text, computed from what they share.
 
 A model is causal, so a variant differs from its text from the replaced word on only. Each text is computed
-once, with the keys and values of its attention; a variant resumes at its replaced word and sees the text
-before it through them. Blocks above the layer are left out, and of the layer itself the MLP is computed
-where the phrase is. Texts are batched together; padding is never looked at.
-Method: key-value caching as in any autoregressive decoder, here over variants instead of new tokens.
+once, as the keys and values of its attention, whichever neurons and phrases ask for it; a variant resumes
+at its replaced word and sees the text before it through them. Blocks above the layer are left out, and of
+the layer's own MLP only what the neurons need is computed, where the phrases are.
+Method: key-value caching as in any autoregressive decoder, here over variants instead of new tokens; the
+two parts of attention, over the text and over the variant itself, are joined by their log-sums as in
+flash-decoding (Dao et al. 2023).
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
-import torch.nn.functional as F
+
+from pipeline.blocks import Block, Tower
+from pipeline.phrases import Batch, Run, Text
+
+_QUERIES = 128  # tokens of a text that attend at once: their scores stay in the cache
+_LEAST = -80.0  # what is further below the highest score counts for nothing, and its exponential is slow
+_OF_TEXT = 64  # tokens of one text's variants for which a chunk has room, about
+_CHUNKS = 2  # of runs, about, over which a batch of texts is used
+_HIDDEN = -1e30  # a score that no sum notices; minus infinity would make an empty sum no number
 
 
-@dataclass(frozen=True)
-class Text:
-    """A text up to the end of its phrase, and its variants: each a place and the ids from there on."""
-
-    ids: list[int]
-    phrase_start: int
-    variants: list[tuple[int, list[int]]]
-
-
-def plain(module: Any) -> Any:
-    """A module without the wrapper that hooks need."""
-    return getattr(module, "_original_component", module)
-
-
-def supports(model: Any) -> bool:
-    """Whether a model is of the native form with causal attention and an MLP in every block."""
-    return (
-        type(model).__name__ == "NativeModel"
-        and model.cfg.attention_dir == "causal"
-        and not model.cfg.attn_only
-    )
+@torch.no_grad()
+def peaks(tower: Tower, texts: Sequence[Text], batch: Batch) -> list[list[list[float]]]:
+    """The maximum over each phrase, and over each of its variants: by text, phrase and variant, the phrase
+    as it is first."""
+    found: list[list[list[float]]] = [[]] * len(texts)
+    waiting: list[tuple[list[int], list[_Chunk]]] = []
+    for places in _batches(tower, texts, batch):
+        # launched before the last one's values are asked for: an accelerator computes meanwhile
+        waiting.append((places, _launch(tower, [texts[p] for p in places], batch)))
+        if len(waiting) == 2:
+            _collect(found, texts, *waiting.pop(0))
+    for launched in waiting:
+        _collect(found, texts, *launched)
+    return found
 
 
-class Resuming:
-    """Measures one neuron of one layer of a native model over batches of texts."""
-
-    def __init__(self, model: Any, layer: int, neuron: int) -> None:
-        self.model, self.layer, self.neuron = model, layer, neuron
-        self.blocks = [_Block(block) for block in list(model.layers)[: layer + 1]]
-        self.embed = plain(model.tok_embed)
-        self.positions = None if model.pos is None else plain(model.pos)
-        self.n_ctx = model.cfg.n_ctx
-
-    @torch.no_grad()
-    def peaks(self, texts: Sequence[Text], batch_bytes: int) -> list[tuple[float, list[float]]]:
-        """The maximum over the phrase of each text, and of each of its variants, in order.
-
-        What is computed at once takes about `batch_bytes`, and at least one text or one variant of each.
-        """
-        found: list[tuple[float, list[float]]] = [(0.0, [])] * len(texts)
-        for places in self._batches(texts, batch_bytes):
-            for place, peaks in zip(
-                places, self._batch([texts[p] for p in places], batch_bytes), strict=True
-            ):
-                found[place] = peaks
-        return found
-
-    def _batches(self, texts: Sequence[Text], batch_bytes: int) -> Iterator[list[int]]:
-        """Places of texts of like length, as many together as there is memory for."""
-        batch: list[int] = []
-        for place in sorted(range(len(texts)), key=lambda p: len(texts[p].ids)):
-            length = len(texts[place].ids)
-            if batch and (len(batch) + 1) * self._bytes(length, length) > batch_bytes:
-                yield batch
-                batch = []
-            batch.append(place)
-        if batch:
-            yield batch
-
-    def _bytes(self, n_tokens: int, seen: int) -> int:
-        """About what so many tokens take in one block, each of which sees so many."""
-        cfg = self.model.cfg
-        return 4 * n_tokens * (3 * cfg.d_mlp + 8 * cfg.d_model + 3 * cfg.n_heads * seen)
-
-    def _batch(self, texts: list[Text], batch_bytes: int) -> list[tuple[float, list[float]]]:
-        """The peaks of some texts, computed once, and of their variants, some columns at a time."""
-        starts = torch.tensor([text.phrase_start for text in texts])
-        lengths = torch.tensor([len(text.ids) for text in texts])
-        ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(text.ids) for text in texts], batch_first=True)
-        first = int(starts.min())
-        base, caches = self._texts(ids, first)  # (text, position from `first`)
-        place = torch.arange(first, ids.shape[1])
-        inside = (place >= starts[:, None]) & (place < lengths[:, None])
-        peaks = base.masked_fill(~inside, -torch.inf).amax(1).tolist()
-
-        changed: list[list[float]] = [[] for _ in texts]
-        longest = max((len(ids) for text in texts for _, ids in text.variants), default=0)
-        column = len(texts) * self._bytes(longest, ids.shape[1] + longest)
-        step = max(1, batch_bytes // max(1, column))
-        for start in range(0, max(len(text.variants) for text in texts), step):
-            chosen = [text.variants[start : start + step] for text in texts]
-            layout = _Layout.of(chosen, ids.shape[1])
-            values = layout.padded(self._variants(layout, caches), -torch.inf)  # (text, variant, token)
-            own = values.masked_fill(layout.place < starts[:, None, None], -torch.inf).amax(2)
-            # before the replaced word a variant is its text
-            before = inside[:, None] & (place < layout.resumed[:, :, None])
-            shared = base[:, None].masked_fill(~before, -torch.inf).amax(2)
-            rows = torch.maximum(own, shared).tolist()
-            for row, variants, so_far in zip(rows, chosen, changed, strict=True):
-                so_far.extend(row[: len(variants)])
-        return list(zip(peaks, changed, strict=True))
-
-    def _texts(self, ids: torch.Tensor, first: int) -> tuple[torch.Tensor, list[_Cache]]:
-        """The neuron at every position from `first` on (text, position), and each block's cache."""
-        place = torch.arange(ids.shape[1])
-        x = self.embed(ids)
-        if self.positions is not None:
-            x = x + self.positions(place)
-        caches = []
-        for block in self.blocks[:-1]:
-            out, cache = block.attend(x, place)
-            x = x + out
-            x = x + block.mlp(block.ln2(x))
-            caches.append(cache)
-        last = self.blocks[-1]
-        out, cache = last.attend(x, place, first)
-        x = x[:, first:] + out
-        return last.neuron(last.ln2(x), self.neuron), [*caches, cache]
-
-    def _variants(self, layout: _Layout, caches: list[_Cache]) -> torch.Tensor:
-        """The neuron at every token of all variants from their replaced words on (token)."""
-        place = layout.place[layout.real].clamp(max=self.n_ctx - 1)
-        x = self.embed(layout.ids[layout.real])
-        if self.positions is not None:
-            x = x + self.positions(place)
-        for block, cache in zip(self.blocks[:-1], caches, strict=False):
-            x = x + block.resume(x, place, layout, cache)
-            x = x + block.mlp(block.ln2(x))
-        last = self.blocks[-1]
-        x = x + last.resume(x, place, layout, caches[-1])
-        return last.neuron(last.ln2(x), self.neuron)
+def _batches(tower: Tower, texts: Sequence[Text], batch: Batch) -> Iterator[list[int]]:
+    """Places of texts of like length whose keys and values leave half of the memory to the variants."""
+    if not texts:
+        return
+    kept, computed = tower.cache_bytes, tower.token_bytes(_QUERIES)
+    most = min(batch.tokens, batch.memory / 2 / kept, batch.memory / (kept + computed))
+    most_texts = batch.memory / 2 / (_OF_TEXT * tower.token_bytes(max(text.seen for text in texts)))
+    places: list[int] = []
+    n_tokens = 0
+    for place in sorted(range(len(texts)), key=lambda p: (texts[p].seen, texts[p].n_tokens)):
+        n_tokens += texts[place].n_tokens
+        length = (len(places) + 1) * texts[place].seen
+        full = length > most or len(places) + 1 > most_texts or n_tokens > _CHUNKS * batch.tokens
+        if places and full:
+            yield places
+            places, n_tokens = [], texts[place].n_tokens
+        places.append(place)
+    if places:
+        yield places
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where the tokens of some variants are: all of them in one row for the products with weights, which
-    so take no padding, and (text, variant, token) for attention."""
+@dataclass
+class _Chunk:
+    """Runs computed at once: their numbers, and how much they are."""
 
-    ids: torch.Tensor  # (text, variant, token)
-    real: torch.Tensor  # the same; whether a token is one
-    resumed: torch.Tensor  # (text, variant); place of the first token
-    place: torch.Tensor  # (text, variant, token); place in the text
-    hidden: torch.Tensor  # (text, 1, variant, token, text's tokens and own); what a token must not see
+    runs: list[int] = field(default_factory=list)
+    n_tokens: int = 0
+    of_texts: Counter[int] = field(default_factory=Counter)  # tokens of each text
+    widest: int = 0  # of these, the most
+    values: torch.Tensor | None = None  # the neuron at each token (run, token), once launched
 
-    @staticmethod
-    def of(chosen: Sequence[Sequence[tuple[int, list[int]]]], length: int) -> _Layout:
-        """The layout of each text's variants over texts padded to `length`."""
-        n_variants = max(map(len, chosen))
-        longest = max(len(ids) for variants in chosen for _, ids in variants)
-        blank = (1, [])
-        all_ = [variant for each in chosen for variant in (*each, *[blank] * (n_variants - len(each)))]
-        shape = (len(chosen), n_variants)
-        resumed = torch.tensor([start for start, _ in all_]).view(shape)
-        sizes = torch.tensor([len(ids) for _, ids in all_]).view(*shape, 1)
-        ids = torch.tensor([ids + [0] * (longest - len(ids)) for _, ids in all_]).view(*shape, longest)
-        token = torch.arange(longest)
-        unseen = torch.arange(length) >= resumed[:, None, :, None, None]
-        later = (token > token[:, None]).expand(*shape, longest, longest)[:, None]
-        hidden = torch.cat([unseen.expand(-1, -1, -1, longest, -1), later], -1)
-        return _Layout(ids, token < sizes, resumed, resumed[:, :, None] + token, hidden)
+    def add(self, number: int, row: int, size: int) -> None:
+        """Take in a run of a text."""
+        self.runs.append(number)
+        self.n_tokens += size
+        self.of_texts[row] += size
+        self.widest = max(self.widest, self.of_texts[row])
 
-    def padded(self, values: torch.Tensor, blank: float) -> torch.Tensor:
-        """Values of the tokens in one row (token, ...) as (text, variant, token, ...)."""
-        out = values.new_full((*self.real.shape, *values.shape[1:]), blank)
-        out[self.real] = values
-        return out
+
+def _launch(tower: Tower, texts: list[Text], batch: Batch) -> list[_Chunk]:
+    """The runs of some texts, those of like length together."""
+    caches = _texts(tower, texts)
+    seen = max(text.seen for text in texts)
+    free = batch.memory - len(texts) * seen * tower.cache_bytes
+    by_text, by_run = tower.token_bytes(seen), tower.token_bytes(0)
+    runs = [(row, run) for row, text in enumerate(texts) for run in text.runs]
+    chunks = [_Chunk()]
+    for number in sorted(range(len(runs)), key=lambda number: len(runs[number][1].ids)):
+        row, size = runs[number][0], len(runs[number][1].ids)
+        chunk = chunks[-1]
+        memory = len(texts) * max(chunk.widest, chunk.of_texts[row] + size) * by_text
+        memory += (len(chunk.runs) + 1) * size * by_run
+        if chunk.runs and (chunk.n_tokens + size > batch.tokens or memory > free):
+            chunks.append(_Chunk())
+        chunks[-1].add(number, row, size)
+    for chunk in chunks:
+        chunk.runs.sort()
+        chunk.values = _runs(tower, [runs[number] for number in chunk.runs], caches)
+    return chunks
+
+
+def _collect(
+    found: list[list[list[float]]], texts: Sequence[Text], places: list[int], chunks: list[_Chunk]
+) -> None:
+    """Put the maxima of a batch where they belong."""
+    rows = {
+        number: values
+        for chunk in chunks
+        for number, values in zip(chunk.runs, chunk.values.cpu().numpy(), strict=True)
+    }
+    numbers = iter(range(len(rows)))
+    for place in places:
+        runs = iter(texts[place].runs)
+        found[place] = [
+            _peaks_of_phrase([(next(runs), rows[next(numbers)]) for _ in range(1 + len(phrase.variants))])
+            for phrase in texts[place].phrases
+        ]
+
+
+def _peaks_of_phrase(runs: list[tuple[Run, np.ndarray]]) -> list[float]:
+    """The maxima of a phrase's runs; before the first token that differs a variant is the phrase."""
+    phrase, values = runs[0]
+    highest = np.maximum.accumulate(values[: len(phrase.ids)]).tolist()  # so far
+    peaks = [highest[-1]]
+    for run, own in runs[1:]:
+        peak = own[max(0, run.start - run.first) : len(run.ids)].max()
+        shared = run.first - run.start
+        so_far = highest[: max(0, shared)][-1:]
+        peaks.append(max([float(peak), *so_far]))
+    return peaks
 
 
 _Cache = tuple[torch.Tensor, torch.Tensor]  # keys and values (text, head, position, d_head)
 
 
-class _Block:
-    """One block's modules, without their wrappers."""
-
-    def __init__(self, block: Any) -> None:
-        block = plain(block)
-        self.ln1, self.ln2 = plain(block.ln1), plain(block.ln2)
-        attention = plain(block.attn)
-        self.attention = attention
-        self.q, self.k, self.v, self.o = (plain(getattr(attention, name)) for name in "qkvo")
-        mlp = plain(block.mlp)
-        self.act = mlp.act
-        self.gate = plain(mlp.gate) if hasattr(mlp, "gate") else None
-        names = ("in", "out") if self.gate is not None else ("fc_in", "fc_out")
-        self.fc_in, self.fc_out = (plain(getattr(mlp, name)) for name in names)
-        inner = getattr(mlp, "ln", None)
-        self.inner_ln = None if inner is None else plain(inner)
-        name = (attention.cfg.act_fn or "").lower()
-        self.is_solu = name in ("solu", "solu_ln")
-
-    def mlp(self, x: torch.Tensor) -> torch.Tensor:
-        """What the MLP adds."""
-        if self.gate is not None:
-            return self.fc_out(self.act(self.gate(x)) * self.fc_in(x))
-        mid = self.act(self.fc_in(x))
-        return self.fc_out(mid if self.inner_ln is None else self.inner_ln(mid))
-
-    def neuron(self, x: torch.Tensor, neuron: int) -> torch.Tensor:
-        """One neuron's activation, before an inner LayerNorm; only SoLU needs the others for it."""
-        if self.is_solu and self.gate is None:
-            pre = self.fc_in(x)
-            own = pre[..., neuron]
-            return own * (own - pre.logsumexp(-1)).exp()
-        if self.is_solu:
-            return self.act(self.gate(x))[..., neuron] * _column(self.fc_in, x, neuron)
-        if self.gate is not None:
-            return self.act(_column(self.gate, x, neuron)) * _column(self.fc_in, x, neuron)
-        return self.act(_column(self.fc_in, x, neuron))
-
-    def _heads(self, x: torch.Tensor, place: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Queries, keys and values (token, head, d_head) of x (token, d_model)."""
-        attention = self.attention
-        q = self.q(x).unflatten(-1, (attention.n_heads, -1))
-        k, v = (part(x).unflatten(-1, (attention.n_kv_heads, -1)) for part in (self.k, self.v))
-        if attention.rotary is not None:
-            turned = (part.transpose(0, 1)[None] for part in (q, k))
-            turned = plain(attention.rotary).apply_rope(*turned, position_ids=place[None])
-            q, k = (part[0].transpose(0, 1) for part in turned)
-        if attention.kv_repeats > 1:
-            k, v = (part.repeat_interleave(attention.kv_repeats, dim=1) for part in (k, v))
-        return q, k, v
-
-    def _pattern(self, scores: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        """Softmax over what a token may see."""
-        scores = scores / self.attention.scale
-        cap = self.attention.attn_scores_soft_cap
-        if cap > 0:
-            scores = cap * torch.tanh(scores / cap)
-        return scores.masked_fill_(hidden, -torch.inf).softmax(-1)
-
-    def attend(self, x: torch.Tensor, place: torch.Tensor, first: int = 0) -> tuple[torch.Tensor, _Cache]:
-        """What attention adds to texts x (text, position, d_model) from `first` on, and the keys and values
-        of all positions."""
-        parts = self._heads(self.ln1(x).flatten(0, 1), place.repeat(len(x)))
-        q, k, v = (part.unflatten(0, x.shape[:2]).transpose(1, 2) for part in parts)
-        q, hidden = q[:, :, first:], place > place[first:, None]
-        if self.attention.attn_scores_soft_cap > 0:
-            mixed = self._pattern(q @ k.transpose(2, 3), hidden) @ v
-        else:  # without the whole matrix of scores in memory
-            mixed = F.scaled_dot_product_attention(q, k, v, ~hidden, scale=1 / self.attention.scale)
-        return self.o(mixed.transpose(1, 2).flatten(2)), (k, v)
-
-    def resume(self, x: torch.Tensor, place: torch.Tensor, layout: _Layout, cache: _Cache) -> torch.Tensor:
-        """What attention adds to variants x (token, d_model), each of which sees its text up to where it
-        resumes, and itself."""
-        keys, values = cache
-        length = keys.shape[2]
-        parts = self._heads(self.ln1(x), place)
-        # (text, head, variant, token, d_head)
-        q, k, v = (layout.padded(part, 0.0).permute(0, 3, 1, 2, 4) for part in parts)
-        shape = q.shape[2:4]
-        of_text = (q.flatten(2, 3) @ keys.transpose(2, 3)).unflatten(2, shape)
-        scores = torch.cat([of_text, q @ k.transpose(3, 4)], -1)
-        pattern = self._pattern(scores, layout.hidden)
-        mixed = (pattern[..., :length].flatten(2, 3) @ values).unflatten(2, shape)
-        mixed = mixed + pattern[..., length:] @ v
-        return self.o(mixed.permute(0, 2, 3, 1, 4)[layout.real].flatten(1))
+def _texts(tower: Tower, texts: list[Text]) -> list[_Cache]:
+    """Each block's keys and values of the texts; padding on the right is what no token sees."""
+    length = max([1, *(text.seen for text in texts)])
+    ids = torch.tensor([(text.ids[: text.seen] + [0] * length)[:length] for text in texts])
+    shape = ids.shape
+    place = torch.arange(length, device=tower.device).repeat(len(texts))
+    x = tower.embed(_moved(ids.flatten(), tower), place)  # (text and position, d_model)
+    step = torch.arange(min(length, _QUERIES), device=tower.device)
+    later = step > step[:, None]
+    caches = []
+    for block in tower.blocks:
+        parts = block.heads(block.ln1(x), place)
+        q, k, v = (part.unflatten(0, shape).transpose(1, 2) for part in parts)
+        caches.append((k.contiguous(), v.contiguous()))
+        if block is tower.blocks[-1]:
+            break
+        parts = []
+        for start in range(0, length, _QUERIES):
+            stop = min(length, start + _QUERIES)
+            hidden = later[: stop - start, : stop - start]
+            parts.append(_attend(block, q[:, :, start:stop], k[:, :, :stop], v[:, :, :stop], hidden)[0])
+        x = _onwards(block, x, torch.cat(parts, 2).transpose(1, 2).flatten(0, 1))
+    return caches
 
 
-def _column(linear: Any, x: torch.Tensor, neuron: int) -> torch.Tensor:
-    """One output of a linear layer."""
-    bias = None if linear.bias is None else linear.bias[neuron : neuron + 1]
-    return F.linear(x, linear.weight[neuron : neuron + 1], bias).squeeze(-1)
+def _runs(tower: Tower, runs: list[tuple[int, Run]], caches: list[_Cache]) -> torch.Tensor:
+    """The neuron of each run at each of its tokens (run, token), padded with minus infinity."""
+    layout = _Layout.of(runs, tower)
+    x = tower.embed(layout.ids, layout.place)
+    for block, (keys, values) in zip(tower.blocks, caches, strict=True):
+        q, k, v = block.heads(block.ln1(x), layout.place)
+        own = (layout.by_run(part).transpose(1, 2) for part in (q, k, v))
+        own_mixed, own_sum = (layout.of_runs(part) for part in _attend(block, *own, layout.later))
+        of_text = (part[layout.rows, :, : layout.length] for part in (keys, values))
+        mixed, sum_ = _attend(block, layout.by_text(q).transpose(1, 2), *of_text, layout.unseen)
+        share = torch.sigmoid(layout.of_texts(sum_) - own_sum)  # of what the text says
+        mixed = own_mixed.lerp(layout.of_texts(mixed), share.to(own_mixed.dtype))
+        if block is tower.blocks[-1]:
+            middle = x if block.parallel else x + block.out(mixed.flatten(1))
+            found = block.neurons(block.ln2(middle), layout.neuron)
+            return layout.by_run(found, -torch.inf)
+        x = _onwards(block, x, mixed)
+    raise AssertionError("a tower has blocks")
+
+
+def _attend(
+    block: Block, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, hidden: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention of q to k and v (row, head, token, d_head), and the log of the scores' sum (row, head,
+    token, 1); `hidden` (row or 1, 1, token, seen) is what a token must not see of the last ones."""
+    scores = (q * block.scale) @ k.transpose(2, 3)
+    if block.cap > 0:
+        scores = block.cap * torch.tanh(scores / block.cap)
+    scores[..., scores.shape[-1] - hidden.shape[-1] :].masked_fill_(hidden, _HIDDEN)
+    highest = scores.amax(-1, keepdim=True)
+    scores = scores.sub_(highest).clamp_(min=_LEAST).exp_()
+    total = scores.sum(-1, keepdim=True)
+    return (scores @ v).div_(total), total.log() + highest
+
+
+def _onwards(block: Block, x: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+    """The residual stream after a block, of what its heads found (token, head, d_head)."""
+    middle = x + block.out(mixed.flatten(1))
+    return middle + block.mlp(block.ln2(x if block.parallel else middle))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the tokens of some runs are: all in one row for the products with weights, which so take no
+    padding, and (text, token) or (run, token) for attention."""
+
+    ids: torch.Tensor  # (token)
+    place: torch.Tensor  # (token); place in its text
+    neuron: torch.Tensor  # (token); the neuron asked for
+    rows: slice  # the texts they are of
+    length: int  # tokens of those texts that any of them sees
+    text_shape: tuple[int, int]
+    text_slot: torch.Tensor  # (token); place in (text, token) counted through
+    run_shape: tuple[int, int]
+    run_slot: torch.Tensor  # the same in (run, token)
+    unseen: torch.Tensor  # (text, 1, token, some last tokens of the text); where a run has already begun
+    later: torch.Tensor  # (token, token); what comes later in a run
+
+    @staticmethod
+    def of(runs: list[tuple[int, Run]], tower: Tower) -> _Layout:
+        """The layout of runs, ordered by their text, each with its text's row."""
+        sizes = np.array([len(run.ids) for _, run in runs])
+        texts = np.array([row for row, _ in runs]) - runs[0][0]
+        firsts = np.array([run.first for _, run in runs])
+        run = np.repeat(np.arange(len(runs)), sizes)
+        token = np.arange(len(run)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        text = texts[run]
+        of_text = np.arange(len(run)) - np.searchsorted(text, text)  # text is sorted
+        text_shape = (int(text[-1]) + 1, int(of_text.max()) + 1)
+        run_shape = (len(runs), int(sizes.max()))
+        text_slot = text * text_shape[1] + of_text
+        length = max(1, int(firsts.max()))
+        begun = np.zeros(text_shape, np.int64)
+        begun.flat[text_slot] = firsts[run]
+        tail = np.arange(min(length - 1, int(firsts.min())), length)
+        ids = np.fromiter((i for _, each in runs for i in each.ids), np.int64, len(run))
+        neuron = np.array([each.neuron for _, each in runs])[run]
+        later = np.triu(np.ones((run_shape[1], run_shape[1]), bool), 1)
+        arrays = dict(ids=ids, place=firsts[run] + token, neuron=neuron, text_slot=text_slot, later=later)
+        arrays |= dict(run_slot=run * run_shape[1] + token, unseen=(tail >= begun[..., None])[:, None])
+        return _Layout(
+            **{name: _moved(torch.from_numpy(array), tower) for name, array in arrays.items()},
+            rows=slice(runs[0][0], runs[-1][0] + 1),
+            length=length,
+            text_shape=text_shape,
+            run_shape=run_shape,
+        )
+
+    def by_text(self, values: torch.Tensor) -> torch.Tensor:
+        """Values of the tokens in one row (token, ...) as (text, token, ...)."""
+        return _padded(values, self.text_slot, self.text_shape, 0.0)
+
+    def by_run(self, values: torch.Tensor, blank: float = 0.0) -> torch.Tensor:
+        """The same as (run, token, ...)."""
+        return _padded(values, self.run_slot, self.run_shape, blank)
+
+    def of_texts(self, values: torch.Tensor) -> torch.Tensor:
+        """(text, head, token, ...) as (token, head, ...)."""
+        return values.transpose(1, 2).flatten(0, 1)[self.text_slot]
+
+    def of_runs(self, values: torch.Tensor) -> torch.Tensor:
+        """(run, head, token, ...) as (token, head, ...)."""
+        return values.transpose(1, 2).flatten(0, 1)[self.run_slot]
+
+
+def _padded(values: torch.Tensor, slot: torch.Tensor, shape: tuple[int, int], blank: float) -> torch.Tensor:
+    out = values.new_full((shape[0] * shape[1], *values.shape[1:]), blank)
+    out[slot] = values
+    return out.unflatten(0, shape)
+
+
+def _moved(values: torch.Tensor, tower: Tower) -> torch.Tensor:
+    """Where the model is; a copy to an accelerator does not wait."""
+    if tower.device.type == "cuda":
+        return values.pin_memory().to(tower.device, non_blocking=True)
+    return values.to(tower.device)

@@ -7,24 +7,24 @@ import importlib
 import platform
 import sys
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import collect, database, fingerprint, language_model, notes, pages, select, texts
+from pipeline import collect, database, language_model, model_folder, notes, pages, select, texts
 from pipeline.config import Config
 from pipeline.engine import Engine, InProcess
 from pipeline.errors import PipelineError, UserError
 from pipeline.plan import Planned, plan
 from pipeline.progress import progress
 from pipeline.store import Store
-from pipeline.tables import VERSION, empty
+from pipeline.tables import TABLES, VERSION, empty
 
 _PACKAGES = ("torch", "transformer-lens", "gensim", "duckdb", "pyarrow", "datasets", "tokenizers")
 
@@ -75,7 +75,7 @@ def run(config: Config, engine: Engine | None = None, *, until: str | None = Non
     tables, whatever other runs do to the database meanwhile. One summary line per stage goes to stderr.
     Raises PipelineError; whatever was whole stays whole.
     """
-    language_model.check(config)
+    model_folder.check(config)
     tables = Tables(store_of(config), _planned(config, until))
     if missing := tables.missing():  # mistakes are told before the site, the model or the disk is touched
         _refuse_early(config, {p.stage.table for p in missing})
@@ -90,7 +90,7 @@ def run(config: Config, engine: Engine | None = None, *, until: str | None = Non
     missing.sort(key=lambda p: p.stage.table != "vocabulary" or config.fasttext == "train")
     for each in missing:
         if each.stage.table == "maps" and config.source == "scan":
-            language_model.check_range(config, None, _n_neurons(tables["samples"]))
+            model_folder.check_range(config, None, _n_neurons(tables["samples"]))
         _make(each, config, tables, engine or InProcess())
     for table in tables:
         for warning in tables.manifest(table)["warnings"]:
@@ -176,27 +176,32 @@ def _vocabulary(config: Config) -> pa.Table:
 
 
 def _mapped(planned: Planned, config: Config, tables: Tables, engine: Engine) -> pa.Table:
-    """Map a stage's function over its shards; of a dear stage, only over those not kept."""
-    stage, store = planned.stage, tables.store
-    module = importlib.import_module(f"pipeline.{stage.table}")
+    """Map a stage's function over its shards."""
+    table = planned.stage.table
+    module = importlib.import_module(f"pipeline.{table}")
     make = partial(module.worker, config, tables)
-    if not stage.dear:
-        return _joined(stage.table, engine.map(make, module.shards(tables)))
-    neurons = tables[stage.reads[0]].group_by(["model", "layer", "neuron"]).aggregate([])
-    shards = progress(module.shards(tables), stage.table, unit="neuron", total=len(neurons))
-    keys: list[str] = []
-    missing: deque[str] = deque()
+    if planned.stage.dear:
+        return _dear(planned, tables, module, partial(engine.map, make))
+    return _joined(table, engine.map(make, module.shards(tables)))
 
-    def not_kept() -> Iterator[pa.Table]:
-        for shard in shards:  # one at a time: a shard may hold long texts
-            keys.append(fingerprint.of_value([planned.own, fingerprint.of_table(shard)]))
-            if store.read_shard(stage.table, keys[-1]) is None:  # none, or damaged: made again
-                missing.append(keys[-1])
-                yield shard
 
-    for data in engine.map(make, not_kept()):
-        store.write_shard(stage.table, missing.popleft(), data)
-    return _joined(stage.table, (store.read_shard(stage.table, key) for key in keys))
+def _dear(planned: Planned, tables: Tables, module: Any, mapped: Callable) -> pa.Table:
+    """Each row asked for with what is kept of it; only what was never kept is made, and then kept."""
+    table, store = planned.stage.table, tables.store
+    asked, kept = module.asked(tables), store.kept(table, planned.own)
+    first = pc.equal(pc.index_in(asked["key"], asked["key"]), pa.array(range(len(asked)), pa.int32()))
+    wanted = pc.and_(first, pc.invert(pc.is_in(asked["key"], kept["key"])))
+    shards = progress(module.shards(asked, wanted), table, unit="row", total=pc.sum(wanted).as_py())
+    parts = [kept]
+    for made in mapped(shards):
+        new = made.filter(pc.invert(pc.is_in(made["key"], kept["key"]))).cast(kept.schema)
+        store.keep(table, planned.own, new)
+        parts.append(new)
+    kept = pa.concat_tables(parts)
+    found = kept.take(pc.index_in(asked["key"], kept["key"]))
+    schema = TABLES[table].schema
+    columns = [(asked if name in TABLES[table].key else found)[name] for name in schema.names]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _joined(table: str, parts: Iterable[pa.Table]) -> pa.Table:

@@ -38,7 +38,7 @@ def scan(config: Config, model: LanguageModel, texts: Iterable[str]) -> pa.Table
     numbered = enumerate(_windows(model, texts, longest))
     while group := list(islice(numbered, GROUPED)):
         lengths = [len(window) for _, window in group]
-        for places in batches.by_length(lengths, config.batch_tokens):
+        for places in batches.by_length(lengths, config.batch_tokens or model.batch_tokens):
             numbers, windows = zip(*(group[place] for place in places), strict=True)
             winners.offer(numbers, windows, model.activations(batches.padded(windows), config.layer))
     return winners.table(config, model)

@@ -38,6 +38,13 @@ class Table:
         """The Arrow schema, null flags included."""
         return pa.schema([pa.field(c.name, c.type, nullable=c.null) for c in self.columns])
 
+    @property
+    def kept(self) -> pa.Schema:
+        """What is kept of a row whatever run it was made for: the fingerprint of what decides it, and all
+        columns that are not the table's key."""
+        own = [field for field in self.schema if field.name not in self.key]
+        return pa.schema([pa.field("key", pa.string(), nullable=False), *own])
+
     def check(self, data: pa.Table) -> None:
         """Raise TableError where `data` does not fit.
 

@@ -2,7 +2,7 @@
 
 `<folder>/<table>/<key>/part-00000.parquet` with `manifest.json` beside it. A table is written under
 a temporary name and renamed when whole, so a run that dies leaves nothing half-done and two runs on
-one store cannot harm each other. `<folder>/<table>/shards/` keeps finished parts of dear tables.
+one store cannot harm each other. `<folder>/<table>/kept/` holds rows of dear tables, by what decides them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import shutil
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ class Store:
             raise StoreError(f"no table at {folder}; run again")
         for fault in _faults(folder / _PART, table, manifest["files"][_PART], folder):
             raise StoreError(fault)
-        return _read(folder / _PART, table)
+        return _read(folder / _PART, tables.TABLES[table].schema)
 
     def write(self, table: str, key: str, data: pa.Table, manifest: dict[str, Any]) -> None:
         """Check `data` against its schema, write it, and show it only when whole."""
@@ -94,23 +95,25 @@ class Store:
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
 
-    def read_shard(self, table: str, key: str) -> pa.Table | None:
-        """A kept part of a table; null where there is none, or none that can be read."""
-        try:
-            return _read(self.folder / table / "shards" / f"{key}.parquet", table)
-        except _UNREADABLE:
-            return None
+    def kept(self, table: str, own: str) -> pa.Table:
+        """Rows of a dear table kept by all runs, by the `key` of what decides them; damaged files are left
+        out, so that their rows are made again. `own` stands for what the key does not show."""
+        schema = tables.TABLES[table].kept
+        parts = [schema.empty_table()]
+        for path in sorted((self.folder / table / "kept" / own).glob("*.parquet")):
+            with suppress(*_UNREADABLE):
+                parts.append(_read(path, schema))
+        return pa.concat_tables(parts).combine_chunks()
 
-    def write_shard(self, table: str, key: str, data: pa.Table) -> None:
-        """Keep a finished part of a table under the fingerprint of what it was made from."""
-        tables.check(table, data)
-        path = self.folder / table / "shards" / f"{key}.parquet"
+    def keep(self, table: str, own: str, data: pa.Table) -> None:
+        """Keep rows of a dear table, `key` first, in a file of their own."""
+        folder = self.folder / table / "kept" / own
         with _told(self.folder):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=path.parent))
+            folder.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
             try:
-                _write(data, temporary / path.name)
-                (temporary / path.name).replace(path)
+                _write(data, temporary / _PART)
+                (temporary / _PART).rename(folder / f"{uuid.uuid4().hex}.parquet")
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
 
@@ -140,9 +143,12 @@ class Store:
                 continue
             if table not in tables.TABLES:
                 yield f"{path}: no such table; delete it"
-            elif key == "shards":
-                for shard in sorted(path.glob("*.parquet")):
-                    yield from _faults(shard, table, None, shard)
+            elif key == "kept":
+                for part in sorted(path.glob("*/*.parquet")):
+                    try:
+                        _read(part, tables.TABLES[table].kept)
+                    except _UNREADABLE as exc:
+                        yield _damaged(part, exc, part)
             else:
                 try:
                     manifest = self.manifest(table, key)
@@ -153,19 +159,18 @@ class Store:
                     yield from _faults(path / name, table, facts, path)
 
 
-def _faults(path: Path, table: str, facts: dict[str, Any] | None, unit: Path) -> Iterator[str]:
+def _faults(path: Path, table: str, facts: dict[str, Any], unit: Path) -> Iterator[str]:
     """What is wrong with a file, if anything; `unit` is what to delete to have it made anew."""
     try:
-        if facts and _facts(path) != facts:
+        if _facts(path) != facts:
             yield _damaged(path, "its checksum has changed", unit)
         else:
-            tables.check(table, _read(path, table))
+            tables.check(table, _read(path, tables.TABLES[table].schema))
     except (*_UNREADABLE, TableError) as exc:
         yield _damaged(path, exc, unit)
 
 
-def _read(path: Path, table: str) -> pa.Table:
-    schema = tables.TABLES[table].schema
+def _read(path: Path, schema: pa.Schema) -> pa.Table:
     found = pq.ParquetFile(path, page_checksum_verification=True).read()
     if found.schema.names != schema.names:
         raise ValueError(f"columns are {found.schema.names}, expected {schema.names}")

@@ -7,14 +7,16 @@ does not grow with the text. Each row has a column `text`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.dataset as parquet
 import pyarrow.parquet as pq
 
-from pipeline.config import TEXT_FORMS
+from pipeline.config import TEXT_FORMS, Config
 from pipeline.errors import PipelineError, UserError
 
 
@@ -80,6 +82,59 @@ def _hub(text: str) -> Iterator[Any]:
         yield from datasets.load_dataset(text, split="train", streaming=True)
     except Exception as exc:
         raise _unreadable(text, exc) from exc
+
+
+class Tokenised:
+    """Texts as ids, by their number: a column `tokens` of a folder of Parquet or a data set on the Hub."""
+
+    def __init__(self, config: Config) -> None:
+        self.name = config.exact_tokens
+        path = config.exact_tokens_path
+        try:
+            if path:
+                found = sorted(path.rglob("*.parquet"))
+                self.sets: list[Any] = [parquet.dataset(found, format="parquet")]
+            else:
+                import datasets
+
+                datasets.disable_progress_bars()
+                names = config.exact_tokens_names
+                self.sets = [datasets.load_dataset(name, split="train") for name in names]
+            self.sizes = [each.count_rows() if path else len(each) for each in self.sets]
+            columns = [each.schema.names if path else each.column_names for each in self.sets]
+        except Exception as exc:
+            raise self._unreadable(exc) from exc
+        if odd := [names for names in columns if "tokens" not in names]:
+            raise UserError(f"EXACT_TOKENS: {self.name} has no column 'tokens'; it has {', '.join(odd[0])}")
+
+    def rows(self, numbers: Sequence[int | None]) -> dict[int, list[int]]:
+        """The ids of each number that there is; a set goes on where the one before it ends."""
+        wanted = np.unique([number for number in numbers if number is not None and number >= 0]).astype(int)
+        found: dict[int, list[int]] = {}
+        start = 0
+        for each, size in zip(self.sets, self.sizes, strict=True):
+            own = wanted[(wanted >= start) & (wanted < start + size)]
+            if len(own):
+                found |= zip(own.tolist(), self._taken(each, own - start), strict=True)
+            start += size
+        return found
+
+    def _taken(self, each: Any, places: np.ndarray) -> list[list[int]]:
+        try:
+            if isinstance(each, parquet.Dataset):
+                rows = each.take(pa.array(places), columns=["tokens"])["tokens"].to_pylist()
+            else:
+                rows = each.select(places)["tokens"][:]
+            return [[int(i) for i in row] for row in rows]
+        except Exception as exc:
+            raise self._unreadable(exc) from exc
+
+    def _unreadable(self, exc: Exception) -> PipelineError:
+        reason = " ".join(str(exc).split())[:200]
+        return PipelineError(
+            f"EXACT_TOKENS: cannot read {self.name}: {reason}; check the name and the connection, give a "
+            "folder of Parquet with a column tokens, or leave it out"
+        )
 
 
 def _unreadable(what: object, exc: Exception) -> PipelineError:

@@ -1,14 +1,15 @@
 -- Each variant beside the unmodified text it was made from.
 -- A synonym raises the neuron when it activates it more by a ten-thousandth at least: in batches of
 -- other sizes the same text differs by rounding.
--- reads:  variants, activations
+-- reads:  variants, encodings, activations
 -- writes: retentions
 -- grain:  one row per (model, layer, neuron, rank, variant)
 with measured as (
     select
         model, layer, neuron, rank, variant,
-        variants.kind, variants.is_mat, variants.upto_mat, activations.activation
+        variants.kind, variants.is_mat, variants.upto_mat, activations.activation, encodings.tokens
     from variants
+    join encodings using (model, layer, neuron, rank, variant)
     join activations using (model, layer, neuron, rank, variant)
 )
 select
@@ -22,7 +23,8 @@ select
         and measured.activation::double
             > original.activation::double + 1e-4 * abs(original.activation::double),
         false
-    ) as raised
+    ) as raised,
+    measured.tokens
 from measured
 join measured as original using (model, layer, neuron, rank)
 where original.variant = 0

@@ -11,6 +11,7 @@ with neurons as (
         (count(activation) filter (kind = 'synonym'))::integer as n_variants,
         (count(*) filter (raised))::integer as n_raised,
         (count(*) filter (activation is null))::integer as n_lost,
+        (count(activation) filter (tokens = 'lossy'))::integer as n_lossy,
         avg(activation::double order by rank, variant)
             filter (kind != 'control') as avg_activation,
         avg(retentions.retention order by rank, variant)

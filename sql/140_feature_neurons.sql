@@ -5,7 +5,7 @@
 select
     model, layer, neuron,
     selected.avg_activation, selected.normalised_activation, selected.selectivity,
-    candidates.similarity, candidates.mat_similarity, averages.retention,
+    candidates.similarity, candidates.mat_similarity, averages.retention, averages.n_lossy,
     descriptions.description, descriptions.describer,
     evidence.mats, evidence.max_phrases, evidence.raised_phrases
 from selected

@@ -27,7 +27,7 @@ scored as (
     select
         model, layer, neuron, avg_activation,
         case when strongest > 0 then avg_activation / strongest end as normalised_activation,
-        selectivity, similarity, mat_similarity, retention
+        selectivity, similarity, mat_similarity, retention, n_lossy
     from verified
 ),
 phrases as (

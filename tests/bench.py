@@ -21,8 +21,6 @@ from gensim.models import KeyedVectors
 
 from pipeline import language_model, neuroscope, site
 from pipeline.config import Config
-from pipeline.language_model import LanguageModel
-from pipeline.resume import Text
 from pipeline.tables import empty
 from pipeline.word_vectors import nearest
 
@@ -52,47 +50,6 @@ def neighbours(vocabulary: int, words: int) -> dict[str, object]:
     theirs = best_of(1, lambda: [keyed.most_similar(str(q), topn=5) for q in queries])
     what = f"neighbours of {words:,} words among {vocabulary:,}"
     return dict(what=what, against="most_similar per word", ours_s=ours, other_s=theirs)
-
-
-def verification(what: str, model: LanguageModel, layer: int, texts: list[Text]) -> dict[str, object]:
-    """Variants that resume where they differ from their text against one hooked pass per variant."""
-    resuming = model.resuming(layer, 0)
-    every = [text.ids[:first] + new for text in texts for first, new in text.variants]
-    some = every[:: max(1, len(every) // (200 if len(every) > 55 else 3))]
-
-    def one_by_one() -> None:
-        for ids in some:
-            with torch.no_grad():
-                hooks = [(model.hook(layer), lambda value, hook: None)]
-                model.bridge.run_with_hooks(torch.tensor([ids]), fwd_hooks=hooks)
-
-    ours = best_of(3, lambda: resuming.peaks(texts, Config().batch_mb * 2**20))
-    theirs = best_of(2, one_by_one) * len(every) / len(some)
-    return dict(what=what, against="one hooked pass per variant", ours_s=ours, other_s=theirs)
-
-
-def phrases(prefix: int, n_texts: int, n_tokens: int) -> list[Text]:
-    """Random texts whose last 11 tokens are a phrase with 5 replacements of each token."""
-    draw = np.random.default_rng(0)
-    texts = []
-    for _ in range(n_texts):
-        ids = draw.integers(1, n_tokens, prefix + 11).tolist()
-        places = [prefix + place for place in range(11) for _ in range(5)]
-        texts.append(
-            Text(ids, prefix, [(p, [int(draw.integers(1, n_tokens)), *ids[p + 1 :]]) for p in places])
-        )
-    return texts
-
-
-def large() -> LanguageModel:
-    """Random weights in the shape of solu-8l-pile, with few tokens."""
-    from transformer_lens.config import TransformerBridgeConfig
-    from transformer_lens.model_bridge import TransformerBridge
-
-    shape = dict(n_layers=8, d_model=1024, d_mlp=4096, n_heads=16, d_head=64, n_ctx=1024, d_vocab=5000)
-    kind = dict(act_fn="solu_ln", normalization_type="LN", positional_embedding_type="standard", seed=0)
-    cfg = TransformerBridgeConfig.from_dict({**shape, **kind, "architecture": "TransformerLensNative"})
-    return LanguageModel("large", TransformerBridge.boot_native(cfg), None)
 
 
 def parsing(n_pages: int) -> dict[str, object]:
@@ -146,25 +103,25 @@ def _with_beautifulsoup(page: bytes, *, model: str, layer: int, neuron: int) -> 
 
 def main() -> None:
     """Measure, print, store."""
+    import bench_verification
+
     rows = [parsing(30), neighbours(200_000, 2_000), neighbours(6_000, 2_000)]
-    demo = language_model.load(Config())
-    what = "20 phrases of 55 variants after 20 tokens, embedded model"
-    rows.append(verification(what, demo, 1, phrases(20, 20, 8_000)))
-    shaped = large()
-    for prefix in (60, 500, 1_013):
-        what = f"55 variants after {prefix:,} tokens, shape of solu-8l-pile, layer 6"
-        rows.append(verification(what, shaped, 6, phrases(prefix, 1, 5_000)))
     for row in rows:
         row["ratio"] = row["other_s"] / row["ours_s"]
         print(
             f"{row['what']:<60} {row['ours_s']:8.2f} s   {row['against']:<28} {row['other_s']:8.2f} s"
             f"   {row['ratio']:6.1f} x"
         )
+    verified = []
+    for row in bench_verification.rows():
+        verified.append(row)
+        print(bench_verification.told(row), flush=True)
     machine = dict(
         python=platform.python_version(), torch=torch.__version__, threads=torch.get_num_threads()
     )
     out = ROOT / "data" / "bench.json"
-    out.write_text(json.dumps(dict(machine=machine, rows=rows), indent=2) + "\n")
+    found = dict(machine=machine, rows=rows, verification=verified)
+    out.write_text(json.dumps(found, indent=2) + "\n")
     print(f"stored in {out.relative_to(ROOT)}", file=sys.stderr)
 
 

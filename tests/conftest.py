@@ -88,3 +88,25 @@ def small_tables(small):
 
     store = store_of(small)
     return {table: store.read(table, planned.key) for table, planned in plan(small).items()}
+
+
+@pytest.fixture(scope="session")
+def replayed(tmp_path_factory):
+    """The config of a run over a quarter of the layer, its samples from the recording."""
+    from pipeline.run import run
+
+    config = Config(data=str(tmp_path_factory.mktemp("replayed")), neurons="0-127", synonyms=2)
+    assert run(config).made
+    return config
+
+
+def assert_same_rows(found: pa.Table, expected: pa.Table) -> None:
+    """Equal but for the rounding that other batches bring."""
+    assert found.schema.equals(expected.schema)
+    for name in found.column_names:
+        values = found[name].to_pylist()
+        if pa.types.is_floating(found[name].type):
+            for value, other in zip(values, expected[name].to_pylist(), strict=True):
+                assert value == (None if other is None else pytest.approx(other, rel=1e-5, abs=1e-6)), name
+        else:
+            assert values == expected[name].to_pylist(), name

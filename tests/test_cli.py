@@ -272,5 +272,6 @@ def test_every_option_has_help_and_a_default_that_is_allowed(capsys):
         cli.main(["run", "--help"])
     out = capsys.readouterr().out
     for option in OPTIONS:
-        value = f"[{option.name.upper()}]" if option.type == "bool" else option.name.upper()
-        assert f"--{option.name} {value}" in out
+        name = option.name.upper()
+        value = name if option.metadata["alone"] is None else f"[{name}]"
+        assert f"--{option.name.replace('_', '-')} {value}" in out

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from pipeline import language_model
+from pipeline import language_model, model_folder
 from pipeline.config import Config
 from pipeline.errors import PipelineError, UserError
 
@@ -109,20 +109,20 @@ def test_a_copy_of_the_embedded_model_activates_as_the_model_does(demo, tmp_path
 )
 def test_what_is_outside_the_model_is_refused_before_it_is_loaded(settings, message):
     with pytest.raises(UserError, match=message):
-        language_model.check(Config(**settings))
+        model_folder.check(Config(**settings))
 
 
 def test_every_neuron_of_the_layer_may_be_asked_for():
-    language_model.check(Config(neurons="512"))
-    language_model.check(Config(neurons="511,"))
+    model_folder.check(Config(neurons="512"))
+    model_folder.check(Config(neurons="511,"))
 
 
-@pytest.mark.parametrize("missing", language_model.FILES)
+@pytest.mark.parametrize("missing", model_folder.FILES)
 def test_a_model_folder_with_a_file_missing_is_refused(tmp_path, missing):
     shutil.copytree(Config().model_folder, tmp_path / "m")
     (tmp_path / "m" / missing).unlink()
     with pytest.raises(UserError, match=f"lacks {missing}; a model folder holds"):
-        language_model.check(config_of(tmp_path / "m"))
+        model_folder.check(config_of(tmp_path / "m"))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_odd_settings_of_a_model_are_refused_in_one_line(tmp_path, text):
     shutil.copytree(Config().model_folder, tmp_path / "m")
     (tmp_path / "m/config.json").write_text(text)
     with pytest.raises(UserError, match="config.json") as caught:
-        language_model.check(config_of(tmp_path / "m", neurons="64"))
+        model_folder.check(config_of(tmp_path / "m", neurons="64"))
     assert "\n" not in str(caught.value)
 
 

@@ -15,7 +15,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 
 
 def test_the_settings_are_those_of_the_config():
-    rows = re.findall(r"^\| `([A-Z]+)` \| (.+) \| (.*) \|$", README, re.M)
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (.+) \| (.*) \|$", README, re.M)
     expected = [
         (
             f.name.upper(),

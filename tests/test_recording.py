@@ -25,14 +25,6 @@ def interactions():
     return json.loads(gzip.decompress(CASSETTE.read_bytes()))["interactions"]
 
 
-@pytest.fixture(scope="module")
-def replayed(tmp_path_factory):
-    """The config of a run over a quarter of the layer, its samples from the recording."""
-    config = Config(data=str(tmp_path_factory.mktemp("replayed")), neurons="0-127", synonyms=2)
-    assert run(config).made
-    return config
-
-
 def test_the_recording_is_small_and_of_a_host_that_cannot_be(interactions):
     assert CASSETTE.stat().st_size < 5 * 2**20
     addresses = [each["request"]["uri"] for each in interactions]

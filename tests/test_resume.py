@@ -1,4 +1,6 @@
-"""Variants that resume where they differ equal whole passes, in every native form of model."""
+"""Variants that resume where they differ equal whole passes, in every form of model."""
+
+import logging
 
 import pytest
 import torch
@@ -7,12 +9,12 @@ from hypothesis import strategies as st
 from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.model_bridge import TransformerBridge
 
-from pipeline import resume
+from pipeline import blocks, resume
 from pipeline.language_model import LanguageModel
-from pipeline.resume import Resuming, Text
+from pipeline.phrases import Batch, Phrase, Text
 
 N_CTX, N_TOKENS, N_NEURONS, N_LAYERS = 24, 30, 32, 3
-FORMS = {
+NATIVE = {
     "solu with LayerNorm": dict(act_fn="solu_ln"),
     "solu": dict(act_fn="solu"),
     "gelu": dict(act_fn="gelu"),
@@ -24,21 +26,59 @@ FORMS = {
     ),
     "capped scores": dict(act_fn="relu", attn_scores_soft_cap=3.0),
 }
+GPT2 = {"GPT-2": dict(), "GPT-2, scaled by layer": dict(scale_attn_by_inverse_layer_idx=True)}
+NEOX = {
+    "Pythia": dict(rotary_pct=0.5),
+    "GPT-NeoX, one after the other": dict(rotary_pct=1.0, use_parallel_residual=False),
+}
 
 
-@pytest.fixture(scope="module", params=FORMS)
-def model(request):
-    """A random model of each form, in double precision so that only real differences show."""
+def native(form):
     shape = dict(n_layers=N_LAYERS, d_model=16, d_mlp=N_NEURONS, n_heads=4, d_head=4, n_ctx=N_CTX)
     kind = dict(normalization_type="LN", positional_embedding_type="standard", d_vocab=N_TOKENS, seed=0)
-    settings_ = {**shape, **kind, "architecture": "TransformerLensNative", **FORMS[request.param]}
-    bridge = TransformerBridge.boot_native(TransformerBridgeConfig.from_dict(settings_))
+    settings_ = {**shape, **kind, "architecture": "TransformerLensNative", **form}
+    return TransformerBridge.boot_native(TransformerBridgeConfig.from_dict(settings_))
+
+
+def shaken(model):
+    """The model, every parameter of it at random, those that begin as zeros or ones too."""
     torch.manual_seed(0)
     with torch.no_grad():
-        for parameter in bridge.original_model.parameters():
+        for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
-    bridge.original_model.double()
-    return LanguageModel("random", bridge, None)
+    return model
+
+
+def hugging_face(form, folder):
+    from transformers import GPT2Config, GPT2LMHeadModel, GPTNeoXConfig, GPTNeoXForCausalLM
+
+    if "rotary_pct" in form:
+        shape = dict(num_hidden_layers=N_LAYERS, hidden_size=16, num_attention_heads=4)
+        shape |= dict(intermediate_size=N_NEURONS, vocab_size=N_TOKENS, max_position_embeddings=N_CTX)
+        own = GPTNeoXForCausalLM(GPTNeoXConfig(**shape, **form))
+    else:
+        shape = dict(n_layer=N_LAYERS, n_embd=16, n_head=4, n_inner=N_NEURONS, n_positions=N_CTX)
+        own = GPT2LMHeadModel(GPT2Config(**shape, vocab_size=N_TOKENS, **form))
+    shaken(own).save_pretrained(folder)
+    return TransformerBridge.boot_transformers(str(folder), tokenizer=None)
+
+
+@pytest.fixture(scope="module", params=NATIVE | GPT2 | NEOX)
+def model(request, tmp_path_factory):
+    """A random model of each form, in double precision so that only real differences show; texts are
+    longer than what attends, or is activated, at once."""
+    before = resume._QUERIES, blocks._ROWS
+    resume._QUERIES, blocks._ROWS = 7, 10
+    logging.disable(logging.WARNING)
+    if request.param in NATIVE:
+        bridge = native(NATIVE[request.param])
+        shaken(bridge.original_model)
+    else:
+        bridge = hugging_face((GPT2 | NEOX)[request.param], tmp_path_factory.mktemp("model"))
+    bridge.original_model.double().eval()
+    logging.disable(logging.NOTSET)
+    yield LanguageModel("random", bridge, None)
+    resume._QUERIES, blocks._ROWS = before
 
 
 def whole_pass(model, ids, layer, neuron, start):
@@ -54,40 +94,52 @@ token = st.integers(0, N_TOKENS - 1)
 
 
 @st.composite
-def texts(draw):
-    """Texts of any length that fits, with variants shorter and longer than what they replace."""
-    ids = draw(st.lists(token, min_size=2, max_size=N_CTX))
+def phrases(draw, ids):
+    """A phrase of a text, with variants shorter and longer than what they replace."""
     start = draw(st.integers(0, len(ids) - 1))
+    end = draw(st.integers(start + 1, len(ids)))
     variants = []
     for _ in range(draw(st.integers(0, 4))):
-        first = draw(st.integers(max(1, start), len(ids) - 1)) if len(ids) > max(1, start) else len(ids) - 1
-        end = draw(st.integers(first + 1, len(ids)))
-        new = draw(st.lists(token, min_size=1, max_size=4)) + ids[end:]
-        variants += [(first, new)] if first + len(new) <= N_CTX else []
-    return Text(ids, start, variants)
+        first = draw(st.integers(0, end - 1))
+        rest = ids[draw(st.integers(first + 1, end)) : end]
+        new = draw(st.lists(token, min_size=1, max_size=4)) + rest
+        variants += [(first, new)] if start < first + len(new) <= N_CTX else []
+    return Phrase(draw(st.integers(0, N_NEURONS - 1)), start, end, variants)
 
 
-@settings(max_examples=40)
+@st.composite
+def texts(draw):
+    """Texts of any length that fits, each with phrases of several neurons."""
+    ids = draw(st.lists(token, min_size=2, max_size=N_CTX))
+    return Text(ids, draw(st.lists(phrases(ids), min_size=1, max_size=3)))
+
+
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_every_variant_equals_a_whole_pass_whatever_the_batches(model, data):
     given_texts = data.draw(st.lists(texts(), min_size=1, max_size=4))
     layer = data.draw(st.integers(0, N_LAYERS - 1))
-    neuron = data.draw(st.integers(0, N_NEURONS - 1))
-    batch_bytes = data.draw(st.sampled_from([1, 30_000, 10**9]))
-    assert resume.supports(model.bridge.original_model)
-    found = Resuming(model.bridge.original_model, layer, neuron).peaks(given_texts, batch_bytes)
-    for text, (base, changed) in zip(given_texts, found, strict=True):
-        start = text.phrase_start
-        assert base == pytest.approx(whole_pass(model, text.ids, layer, neuron, start), rel=1e-9, abs=1e-12)
-        expected = [whole_pass(model, text.ids[:p] + new, layer, neuron, start) for p, new in text.variants]
-        assert changed == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    batch = Batch(*data.draw(st.sampled_from([(1, 10**9), (10**6, 1), (60, 30_000), (10**6, 10**9)])))
+    tower = blocks.tower(model.bridge.original_model, layer)
+    found = resume.peaks(tower, given_texts, batch)
+    for text, by_phrase in zip(given_texts, found, strict=True):
+        for phrase, peaks in zip(text.phrases, by_phrase, strict=True):
+            changed = [text.ids[:first] + new for first, new in phrase.variants]
+            expected = [
+                whole_pass(model, ids, layer, phrase.neuron, phrase.start)
+                for ids in (text.ids[: phrase.end], *changed)
+            ]
+            assert peaks == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("direction", "attn_only", "supported"),
+    ("direction", "attn_only", "known"),
     [("causal", False, True), ("bidirectional", False, False), ("causal", True, False)],
 )
-def test_only_causal_models_with_neurons_resume(direction, attn_only, supported):
-    cfg = type("Cfg", (), {"attention_dir": direction, "attn_only": attn_only})
-    assert resume.supports(type("NativeModel", (), {"cfg": cfg})()) is supported
-    assert not resume.supports(type("GPT2LMHeadModel", (), {"cfg": cfg})())
+def test_only_causal_models_with_neurons_resume(direction, attn_only, known):
+    bridge = native(dict(act_fn="gelu", attention_dir=direction, attn_only=attn_only))
+    assert (blocks.tower(bridge.original_model, 1) is not None) is known
+
+
+def test_a_form_that_is_not_known_does_not_resume():
+    assert blocks.tower(type("LlamaForCausalLM", (), {})(), 0) is None

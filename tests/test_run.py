@@ -6,10 +6,13 @@ import os
 import signal
 
 import duckdb
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
+from conftest import assert_same_rows
 
 import pipeline
-from pipeline import activations, database, notes, tables
+from pipeline import activations, database, measurement, notes, tables
 from pipeline.errors import StoreError, UserError
 from pipeline.plan import plan
 from pipeline.run import run, store_of
@@ -32,7 +35,7 @@ def copy(small, tmp_path):
 def test_every_table_of_a_run_fits_its_schema_and_holds_rows(small_tables):
     for name, data in small_tables.items():
         tables.check(name, data)
-        assert bool(len(data)) == (name != "pages"), name  # a scan has no pages
+        assert bool(len(data)) == (name not in ("pages", "deviations")), name  # of a scan in float32
 
 
 def test_a_second_run_has_nothing_to_do(copy, monkeypatch):
@@ -49,22 +52,41 @@ def test_two_runs_on_fresh_stores_give_the_same_rows(small, small_tables, tmp_pa
 
 def test_a_changed_threshold_measures_nothing_again(copy, monkeypatch):
     measured = []
-    monkeypatch.setattr(activations, "measure", lambda *a, **k: measured.append(a))
+    monkeypatch.setattr(measurement, "measure", lambda *a: measured.append(a))
     assert run(dataclasses.replace(copy, activation=0.5, similarity=0.3)).made
     assert measured == []
 
 
-def test_more_neurons_measure_only_what_is_new(copy, small_tables, monkeypatch):
-    measure, seen = activations.measure, []
+def watched(monkeypatch):
+    """The rows that are measured from now on, apart from the phrases they are variants of."""
+    measure, seen = measurement.measure, []
 
-    def watched(variants, **settings):
-        seen.extend(set(variants["neuron"].to_pylist()))
-        return measure(variants, **settings)
+    def watch(encodings, model, config):
+        seen.extend(encodings.filter(pc.not_equal(encodings["variant"], 0)).to_pylist())
+        return measure(encodings, model, config)
 
-    monkeypatch.setattr(activations, "measure", watched)
+    monkeypatch.setattr(measurement, "measure", watch)
+    return seen
+
+
+def test_more_neurons_measure_only_what_is_new(copy, monkeypatch):
+    seen = watched(monkeypatch)
     run(dataclasses.replace(copy, neurons="0-127"))
     assert seen
-    assert min(seen) > 95
+    assert min(row["neuron"] for row in seen) > 95
+
+
+def test_another_number_of_synonyms_measures_only_what_is_new(copy, small_tables, monkeypatch):
+    seen = watched(monkeypatch)
+    fewer = dataclasses.replace(copy, synonyms=1)
+    assert run(fewer).made
+    assert seen == []
+    more = dataclasses.replace(copy, synonyms=3)
+    tables_ = run(more)
+    known = set(small_tables["encodings"]["key"].to_pylist())
+    new = [key for key in tables_["encodings"]["key"].to_pylist() if key not in known]
+    assert sorted({row["key"] for row in seen}) == sorted(set(new))
+    assert len(seen) == len({row["key"] for row in seen})
 
 
 @pytest.mark.parametrize(("similarity", "activation"), [(0.25, 0.1), (0.3, 0.3), (0.4, 0.0)])
@@ -114,16 +136,16 @@ def test_the_seeds_function_refuses_bad_arguments():
 
 
 def killed_run(config, after):
-    """A run that dies, as by SIGKILL, when the given number of neurons has been measured."""
-    measure, done = activations.measure, []
+    """A run that dies, as by SIGKILL, when some shards have been measured."""
+    measure, done = measurement.measure, []
 
-    def counted(variants, **settings):
+    def counted(*given):
         if len(done) == after:
             os.kill(os.getpid(), signal.SIGKILL)
         done.append(1)
-        return measure(variants, **settings)
+        return measure(*given)
 
-    activations.measure = counted
+    measurement.measure, activations._SHARD_ROWS = counted, 300
     run(config)
 
 
@@ -133,13 +155,14 @@ def test_a_killed_run_continues_and_ends_with_the_same_rows(small, small_tables,
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert len(list((tmp_path / "store/activations/shards").glob("*.parquet"))) == 2
-    measure, seen = activations.measure, []
-    monkeypatch.setattr(activations, "measure", lambda *a, **k: (seen.append(1), measure(*a, **k))[1])
+    parts = list((tmp_path / "store/activations/kept").glob("*/*.parquet"))
+    assert len(parts) == 2
+    kept = {key for part in parts for key in pq.read_table(part)["key"].to_pylist()}
+    seen = watched(monkeypatch)
     run(config)
-    assert len(seen) == len(small_tables["candidates"]) - 2
+    assert not kept & {row["key"] for row in seen}
     for name, data in all_rows(config).items():
-        assert data.equals(small_tables[name]), name
+        assert_same_rows(data, small_tables[name])
 
 
 def test_a_damaged_table_is_reported_and_made_anew_once_deleted(copy, small_tables):
@@ -169,8 +192,6 @@ def test_neurons_outside_the_layer_are_refused_with_the_range(copy):
 
 
 def test_baselines_that_differ_from_the_source_are_told_loudly(small, small_tables):
-    import pyarrow.compute as pc
-
     measured = small_tables["activations"]
     assert notes.warnings("activations", measured, small_tables, small) == []
     off = measured.set_column(

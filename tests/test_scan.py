@@ -14,6 +14,8 @@ from pipeline.errors import PipelineError
 class FakeModel:
     """Activations are a table look-up, so that ties are many and the truth is plain."""
 
+    batch_tokens = 2048
+
     def __init__(self, n_neurons=3, n_ctx=6, vocabulary=8, seed=0):
         draw = np.random.default_rng(seed)
         self.table = torch.tensor(draw.integers(-1, 3, (vocabulary, n_neurons)), dtype=torch.float32)

@@ -114,6 +114,7 @@ def retentions(given):
     """`given`: pairs of a variant and its activation."""
     inputs = {
         "variants": rows("variants", *[v for v, _ in given]),
+        "encodings": rows("encodings", *[encoded(v) for v, _ in given]),
         "activations": rows("activations", *[measured(v, a) for v, a in given]),
     }
     return rows("retentions", *run_sql("095_retentions.sql", inputs))
@@ -122,6 +123,12 @@ def retentions(given):
 def averages(given):
     [found] = run_sql("100_averages.sql", {"retentions": retentions(given)})
     return found
+
+
+def encoded(row):
+    key = {k: row[k] for k in ("neuron", "rank", "variant") if k in row}
+    ids = dict(key=str(key), text="t", phrase_start=0, first_token=0, token_ids=[1], status="ok")
+    return key | ids | dict(tokens=row.get("tokens", "exact"))
 
 
 def measured(row, activation):
@@ -203,7 +210,7 @@ def normalised(*values, layers=None):
     layers = layers or [0] * len(values)
     given = [
         {"neuron": n, "layer": layer, "avg_activation": v}
-        | dict.fromkeys(("n_originals", "n_variants", "n_raised", "n_lost"), 1)
+        | dict.fromkeys(("n_originals", "n_variants", "n_raised", "n_lost", "n_lossy"), 1)
         for n, (v, layer) in enumerate(zip(values, layers, strict=True))
     ]
     found = run_sql("110_normalised.sql", {"averages": rows("averages", *given)})
@@ -270,7 +277,7 @@ def test_evidence_holds_distinct_maps_and_the_variants_above_their_originals():
 
 
 def test_a_feature_neuron_carries_its_scores_description_and_phrases():
-    counts = dict.fromkeys(("n_originals", "n_variants", "n_raised", "n_lost"), 1)
+    counts = dict.fromkeys(("n_originals", "n_variants", "n_raised", "n_lost", "n_lossy"), 1)
     lists = {"mats": ["a"], "mat_words": ["a"], "max_phrases": ["a b"], "raised_phrases": []}
     scores = {"avg_activation": 2.0, "normalised_activation": 0.5, "selectivity": 0.3}
     [found] = run_sql(

@@ -5,10 +5,12 @@ import multiprocessing
 import os
 import signal
 
+import pyarrow as pa
 import pytest
 from conftest import rows
 
 from pipeline import store as store_module
+from pipeline import tables
 from pipeline.errors import StoreError, TableError
 from pipeline.store import Store
 
@@ -131,26 +133,38 @@ def test_a_manifest_that_lists_another_file_is_noticed(store):
         store.manifest("candidates", "k")
 
 
-def test_a_kept_shard_is_read_back_and_a_damaged_one_counts_as_none(store):
-    assert store.read_shard("candidates", "s") is None
-    store.write_shard("candidates", "s", DATA)
-    assert store.read_shard("candidates", "s").equals(DATA)
-    path = store.folder / "candidates/shards/s.parquet"
+KEPT = pa.table(
+    {"key": ["k", "l"], "similarity": [0.5, 0.6], "mat_similarity": pa.array([None, 0.5], pa.float64())},
+    schema=tables.TABLES["candidates"].kept,
+)
+
+
+def test_kept_rows_are_read_back_whoever_kept_them(store):
+    assert len(store.kept("candidates", "own")) == 0
+    store.keep("candidates", "own", KEPT.slice(0, 1))
+    store.keep("candidates", "own", KEPT.slice(1))
+    store.keep("candidates", "other", KEPT)
+    assert store.kept("candidates", "own").sort_by("key").equals(KEPT)
+
+
+def test_a_damaged_file_of_kept_rows_counts_as_none(store):
+    store.keep("candidates", "own", KEPT)
+    [path] = (store.folder / "candidates/kept/own").glob("*.parquet")
     damage(path, cut=200)
-    assert store.read_shard("candidates", "s") is None
+    assert len(store.kept("candidates", "own")) == 0
     assert len(list(store.faults())) == 1
 
 
-def test_a_shard_with_a_changed_byte_is_never_read_as_other_rows(store):
-    store.write_shard("candidates", "s", DATA)
-    path = store.folder / "candidates/shards/s.parquet"
+def test_kept_rows_with_a_changed_byte_are_never_read_as_others(store):
+    store.keep("candidates", "own", KEPT)
+    [path] = (store.folder / "candidates/kept/own").glob("*.parquet")
     whole = path.read_bytes()
     noticed = 0
     for at in range(len(whole)):
         damage(path, at=at)
-        found = store.read_shard("candidates", "s")
-        assert found is None or found.equals(DATA)
-        noticed += found is None
+        found = store.kept("candidates", "own")
+        assert len(found) == 0 or found.equals(KEPT)
+        noticed += len(found) == 0
         path.write_bytes(whole)
     assert noticed > len(whole) / 4
 

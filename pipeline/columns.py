@@ -1,0 +1,53 @@
+"""Columns that several tables share, and the short words tables.py is written in."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from pipeline.schema import Column
+
+TEXTS = pa.list_(pa.string())
+FLOATS = pa.list_(pa.float32())
+TIME = pa.timestamp("us")  # UTC
+
+
+def column(name: str, kind: pa.DataType, doc: str) -> Column:
+    """A column without nulls."""
+    return Column(name, kind, doc)
+
+
+def nullable(name: str, kind: pa.DataType, doc: str) -> Column:
+    """A column with nulls."""
+    return Column(name, kind, doc, null=True)
+
+
+NEURON = (
+    column("model", pa.string(), "name of the language model"),
+    column("layer", pa.int32(), "layer, 0-based"),
+    column("neuron", pa.int32(), "MLP neuron in its layer, 0-based"),
+)
+SAMPLE = (*NEURON, column("rank", pa.int32(), "rank of the sample, 0 activates most"))
+VARIANT = (*SAMPLE, column("variant", pa.int32(), "number of the variant of its MAP; 0: baseline"))
+NEURON_KEY = ("model", "layer", "neuron")
+SAMPLE_KEY = (*NEURON_KEY, "rank")
+VARIANT_KEY = (*SAMPLE_KEY, "variant")
+
+AVERAGES = (
+    *NEURON,
+    column("n_originals", pa.int32(), "distinct MAPs measured"),
+    column("n_variants", pa.int32(), "variants measured, controls apart"),
+    column("n_raised", pa.int32(), "variants that activate more than their original"),
+    column("n_lost", pa.int32(), "texts and variants that could not be measured"),
+    column("n_lossy", pa.int32(), "those measured whose ids, or their text's, are not sure"),
+    nullable("avg_activation", pa.float64(), "mean over originals and variants, raw units"),
+    nullable("retention", pa.float64(), "mean variant / baseline, words up to and with the MAT"),
+    nullable("retention_after", pa.float64(), "the same for words after the MAT"),
+    nullable("retention_mat", pa.float64(), "the same for synonyms of the MAT's word"),
+    nullable("retention_controls", pa.float64(), "mean control / baseline at the MAT's word"),
+    nullable("selectivity", pa.float64(), "retention_mat less retention_controls"),
+)
+SCORES = (
+    nullable("avg_activation", pa.float64(), "mean over originals and variants, raw units"),
+    nullable("normalised_activation", pa.float64(), "avg_activation / the layer's maximum"),
+    nullable("selectivity", pa.float64(), "retention of synonyms less that of controls"),
+)

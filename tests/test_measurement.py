@@ -1,0 +1,229 @@
+"""What is measured equals one hooked pass per variant, whatever is measured together."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+import torch
+from conftest import rows
+from torch.profiler import ProfilerActivity, profile
+
+from pipeline import activations, blocks, deviations, language_model, measurement, notes, passes, resume
+from pipeline.config import Config
+from pipeline.phrases import Batch, Phrase, Text
+from pipeline.run import run
+
+CONFIG = Config()
+
+
+def all_of(encodings):
+    return pa.array([True] * len(encodings))
+
+
+def measured(encodings, model, config=CONFIG):
+    """Activation and status by key."""
+    found = {}
+    for shard in measurement.by_text(encodings, all_of(encodings), 4096):
+        result = measurement.measure(shard, model, config)
+        values = zip(result["activation"].to_pylist(), result["status"].to_pylist(), strict=True)
+        found |= zip(shard["key"].to_pylist(), values, strict=True)
+    return found
+
+
+def whole_ids(encodings):
+    """Each row with all its ids from the text's beginning."""
+    texts = {}
+    for row in encodings.to_pylist():
+        phrase = (row["neuron"], row["rank"])
+        if row["variant"] == 0:
+            texts[phrase] = row["token_ids"]
+        yield row, texts[phrase][: row["first_token"]] + row["token_ids"]
+
+
+def test_every_variant_of_a_run_equals_its_own_pass(small_tables, demo):
+    """The reference: the whole changed text through the model, alone, hooked."""
+    encodings = small_tables["encodings"]
+    found = measured(encodings, demo)
+    assert len(found) > 1500
+    for row, ids in whole_ids(encodings):
+        seen = []
+        hooks = [(demo.hook(1), lambda value, hook, seen=seen: seen.append(value))]
+        with torch.no_grad():
+            demo.bridge.run_with_hooks(torch.tensor([ids]), fwd_hooks=hooks, return_type=None)
+        expected = seen[0][0, row["phrase_start"] :, row["neuron"]].max().item()
+        assert found[row["key"]] == (pytest.approx(expected, rel=1e-5), "ok")
+
+
+def test_every_variant_of_the_embedded_model_equals_a_whole_pass(replayed, demo):
+    """All of a default run, against passes over variants of one length, which need no padding."""
+    all_ = dataclasses.replace(replayed, neurons="all", synonyms=5)
+    encodings = run(all_, until="encodings")["encodings"]
+    assert len(encodings) > 30_000
+    found = measured(encodings, demo)
+    rows_ = sorted(whole_ids(encodings), key=lambda each: len(each[1]))
+    for _, group in itertools.groupby(rows_, key=lambda each: len(each[1])):
+        for chunk in iter(lambda group=group: list(itertools.islice(group, 64)), []):
+            acts = demo.activations(torch.tensor([ids for _, ids in chunk]), 1)
+            for line, (row, _) in zip(acts, chunk, strict=True):
+                expected = line[row["phrase_start"] :, row["neuron"]].max().item()
+                value, status = found[row["key"]]
+                assert status == "ok"
+                assert abs(value - expected) <= 1e-5 * abs(expected), row
+
+
+def test_plain_passes_give_the_same(small_tables, demo):
+    encodings = small_tables["encodings"]
+
+    class Unknown:
+        n_neurons, activations, batch_tokens = demo.n_neurons, demo.activations, 4000
+        tower = staticmethod(lambda layer: None)
+
+    resumed, plain = (measured(encodings, model) for model in (demo, Unknown))
+    assert resumed.keys() == plain.keys()
+    for key, (value, status) in resumed.items():
+        assert plain[key] == (pytest.approx(value, rel=1e-5), status)
+
+
+def test_the_size_of_batches_changes_nothing(small_tables, demo):
+    encodings = small_tables["encodings"].slice(0, 2000)
+    whole = measured(encodings, demo)
+    small = measured(encodings, demo, dataclasses.replace(CONFIG, batch_tokens=50))
+    for key, (value, status) in whole.items():
+        assert small[key] == (pytest.approx(value, rel=1e-5), status)
+
+
+def test_shards_hold_whole_texts_and_what_is_wanted_with_its_phrase(small_tables):
+    encodings = small_tables["encodings"]
+    everything = all_of(encodings)
+    wanted = np.zeros(len(encodings), bool)
+    wanted[5::50] = True
+    shards = list(activations.shards(encodings, pa.array(wanted)))
+    texts = [set(shard["text"].to_pylist()) for shard in measurement.by_text(encodings, everything, 300)]
+    assert len(texts) > 2
+    assert sum(map(len, texts)) == len(set().union(*texts))
+    keys = pc.unique(pa.concat_tables(shards)["key"]).to_pylist()
+    asked = encodings.filter(pa.array(wanted))["key"].to_pylist()
+    assert set(asked) <= set(keys)
+    phrases = [(r["neuron"], r["rank"]) for r in pa.concat_tables(shards).to_pylist() if r["variant"] == 0]
+    assert len(keys) - len(phrases) == sum(
+        row["variant"] != 0 for row in encodings.filter(pa.array(wanted)).to_pylist()
+    )
+
+
+def test_a_text_that_neurons_share_is_computed_once(demo, monkeypatch):
+    ids = [0, *range(100, 140)]
+    key = dict(layer=1, model="demo", variant=0, text="t", first_token=0, tokens="exact", status="ok")
+    encodings = rows(
+        "encodings",
+        *[
+            key | dict(neuron=n, rank=r, key=f"{n} {r}", phrase_start=start, token_ids=ids[: start + 5])
+            for n, r, start in ((3, 0, 8), (3, 1, 20), (7, 0, 9))
+        ],
+    )
+    computed = []
+    texts = resume._texts
+    monkeypatch.setattr(
+        resume, "_texts", lambda tower, given: (computed.append(len(given)), texts(tower, given))[1]
+    )
+    found = measured(encodings, demo)
+    assert computed == [1]
+    acts = demo.activations(torch.tensor([ids]), 1)[0]
+    assert [found[k][0] for k in ("3 0", "3 1", "7 0")] == [
+        pytest.approx(acts[start : start + 5, n].max().item(), rel=1e-5)
+        for n, start in ((3, 8), (3, 20), (7, 9))
+    ]
+
+
+def test_what_is_no_finite_number_is_null_and_marked_as_is_what_has_no_ids(demo):
+    class Broken:
+        n_neurons, batch_tokens = demo.n_neurons, 100
+        tower = staticmethod(lambda layer: None)
+        activations = staticmethod(lambda ids, layer: torch.full((*ids.shape, 512), float("nan")))
+
+    row = dict(rank=0, variant=0, text="t", phrase_start=1, first_token=0, tokens="exact")
+    encodings = rows(
+        "encodings",
+        row | dict(key="a", token_ids=[0, 5, 6], status="ok"),
+        row | dict(key="b", rank=1, text="u", token_ids=[], status="unknown_tokens"),
+    )
+    assert measured(encodings, Broken) == {"a": (None, "not_finite"), "b": (None, "unknown_tokens")}
+
+
+def allocated(work):
+    """The most bytes that tensors take at once while something runs."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        work()
+    now = peak = 0
+    for event in found.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            now += event.nbytes()
+            peak = max(peak, now)
+    return peak
+
+
+@pytest.mark.parametrize("memory", [3 * 2**20, 2**24])
+@pytest.mark.parametrize("length", [10, 128])
+def test_batches_obey_the_memory_set(demo, memory, length):
+    draw = np.random.default_rng(0)
+    texts = []
+    for _ in range(60):
+        ids = draw.integers(1, 4000, length).tolist()
+        start = max(1, length - 11)
+        variants = [(p, [int(draw.integers(1, 4000)), *ids[p + 1 :]]) for p in range(start, length)] * 3
+        texts.append(Text(ids, [Phrase(3, start, length, variants)] * int(draw.integers(1, 4))))
+    tower = blocks.tower(demo.bridge.original_model, 1)
+    peak = allocated(lambda: resume.peaks(tower, texts, Batch(10**9, memory)))
+    assert memory / 16 < peak < memory
+
+
+def low_precision(small_tables, demo):
+    config = dataclasses.replace(CONFIG, precision="bfloat16")
+    model = language_model.load(config, "bfloat16")
+    try:
+        inputs = {name: small_tables[name] for name in ("encodings", "activations")}
+        values = measured(inputs["encodings"], model, config)
+        exact = inputs["activations"]
+        found = pa.array([values[key][0] for key in inputs["encodings"]["key"].to_pylist()], pa.float32())
+        inputs["activations"] = exact.set_column(5, exact.schema.field("activation"), found)
+        return config, inputs, exact
+    finally:
+        language_model._from_folder.cache_clear()
+
+
+def test_bfloat16_is_near_float32_and_its_deviation_is_stored(small_tables, demo):
+    config, inputs, exact = low_precision(small_tables, demo)
+    rough = inputs["activations"]["activation"].to_numpy()
+    off = np.abs(rough / exact["activation"].to_numpy() - 1)
+    assert 0.0005 < np.nanmedian(off) < 0.02
+    [shard] = deviations.shards(inputs)
+    stored = deviations.worker(config, inputs)(shard)
+    assert 512 <= len(stored) < len(exact) / 2
+    by_key = {(r["neuron"], r["rank"], r["variant"]): r["activation"] for r in exact.to_pylist()}
+    for row in stored.to_pylist():
+        assert row["precision"] == "bfloat16"
+        assert row["exact"] == pytest.approx(by_key[row["neuron"], row["rank"], row["variant"]], rel=1e-5)
+    told = np.abs(stored["activation"].to_numpy() / stored["exact"].to_numpy() - 1)
+    assert f"{np.median(told):.2%} in the median" in notes.note("deviations", stored, inputs)
+
+
+def test_in_float32_nothing_is_measured_again(small_tables):
+    work = deviations.worker(CONFIG, small_tables)
+    assert [len(work(shard)) for shard in deviations.shards(small_tables)] == [0]
+    assert notes.note("deviations", small_tables["deviations"], small_tables) == ""
+
+
+def test_plain_passes_are_told_of(capsys, demo):
+    class Unknown:
+        tower = staticmethod(lambda layer: None)
+
+    measurement.tell(demo, CONFIG)
+    assert capsys.readouterr().err == ""
+    measurement.tell(Unknown, CONFIG)
+    assert "demo takes plain batched passes" in capsys.readouterr().err
+
+
+def test_passes_of_no_text_are_none(demo):
+    assert passes.peaks(demo, 1, [], Batch(10, 10)) == []
