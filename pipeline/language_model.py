@@ -177,7 +177,8 @@ def _placed(bridge: Any, device: str, precision: str) -> Any:
     """A model where it computes, its numbers at a precision."""
     import torch
 
-    bridge.original_model.to(device=device, dtype=getattr(torch, precision)).eval()
+    bridge.to(device=device, dtype=getattr(torch, precision), print_details=False)
+    bridge.original_model.eval()
     return bridge
 
 

@@ -39,6 +39,6 @@ def test_the_model_predicts_its_texts_about_as_well_as_it_says(demo):
     ids = [i for text in texts for i in (demo.bos_id, *demo.encode(text))]
     rows = torch.tensor(ids[: len(ids) // 129 * 129]).view(-1, 129)
     with torch.no_grad():
-        logits = demo.bridge(rows[:, :-1])
+        logits = demo.bridge(rows[:, :-1].to(demo.device)).cpu()
     loss = F.cross_entropy(logits.flatten(0, 1), rows[:, 1:].flatten()).item()
     assert 3.0 < loss < 4.3

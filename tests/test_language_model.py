@@ -23,7 +23,7 @@ def fresh():
 
 
 def test_a_solu_neurons_activation_is_taken_before_the_inner_layernorm(demo):
-    ids = torch.tensor([[demo.bos_id, *demo.encode("a red fox and a green dog")]])
+    ids = torch.tensor([[demo.bos_id, *demo.encode("a red fox and a green dog")]], device=demo.device)
     seen = {}
     names = ["blocks.1.mlp.hook_pre", "blocks.1.mlp.ln.hook_in", "blocks.1.mlp.hook_post"]
     hooks = [(n, lambda value, hook, n=n: seen.update({n: value})) for n in names]
@@ -32,8 +32,8 @@ def test_a_solu_neurons_activation_is_taken_before_the_inner_layernorm(demo):
     pre, _, post = (seen[name] for name in names)
     measured = demo.activations(ids, 1)
     assert demo.hook(1) == names[1]
-    assert torch.allclose(measured, pre * pre.softmax(-1), atol=1e-6)
-    assert not torch.allclose(measured, post, atol=0.1)
+    assert torch.allclose(measured, (pre * pre.softmax(-1)).cpu(), atol=1e-6)
+    assert not torch.allclose(measured, post.cpu(), atol=0.1)
 
 
 def test_padding_on_the_right_changes_nothing(demo):
@@ -189,3 +189,18 @@ def test_a_name_that_cannot_be_fetched_says_so(monkeypatch):
     monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client's waits between tries
     with pytest.raises(PipelineError, match="cannot fetch .* from the Hub"):
         language_model.load(Config(model="nobody/nothing-at-all"))
+
+
+def test_a_device_that_is_not_there_is_refused_with_what_is():
+    missing = "cuda" if not torch.cuda.is_available() else "mps"
+    with pytest.raises(UserError, match=f"DEVICE is {missing}; PyTorch finds .*cpu on this machine"):
+        language_model.load(Config(device=missing))
+
+
+def test_the_best_device_is_found_and_a_precision_kept():
+    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    assert language_model.load(Config()).device.type == best
+    model = language_model.load(Config(device="cpu"), "bfloat16")
+    assert model.device.type == "cpu"
+    assert {p.dtype for p in model.bridge.original_model.parameters()} == {torch.bfloat16}
+    assert model.activations(torch.tensor([[0, 5]]), 1).dtype == torch.float32

@@ -52,7 +52,9 @@ def test_every_variant_of_a_run_equals_its_own_pass(small_tables, demo):
         seen = []
         hooks = [(demo.hook(1), lambda value, hook, seen=seen: seen.append(value))]
         with torch.no_grad():
-            demo.bridge.run_with_hooks(torch.tensor([ids]), fwd_hooks=hooks, return_type=None)
+            demo.bridge.run_with_hooks(
+                torch.tensor([ids], device=demo.device), fwd_hooks=hooks, return_type=None
+            )
         expected = seen[0][0, row["phrase_start"] :, row["neuron"]].max().item()
         assert found[row["key"]] == (pytest.approx(expected, rel=1e-5), "ok")
 

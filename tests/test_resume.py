@@ -86,7 +86,9 @@ def whole_pass(model, ids, layer, neuron, start):
     seen = []
     hooks = [(model.hook(layer), lambda value, hook: seen.append(value))]
     with torch.no_grad():
-        model.bridge.run_with_hooks(torch.tensor([ids]), fwd_hooks=hooks, return_type=None)
+        model.bridge.run_with_hooks(
+            torch.tensor([ids], device=model.device), fwd_hooks=hooks, return_type=None
+        )
     return seen[0][0, start:, neuron].max().item()
 
 
