@@ -126,9 +126,10 @@ class Config:
             _between("SELECTIVITY", self.selectivity, -math.inf, None)
         _between("RATE", self.rate, 0.001, 1000)
         _between("CONNECTIONS", self.connections, 1, 32)
+        _between("MEMORY_MB", self.memory_mb, 1, None)
         for name in ("timeout_s", "retry_wait_s"):
             _between(name, getattr(self, name), 0.001, None)
-        for name in ("samples", "context_tokens", "controls", "memory_mb", "tries"):
+        for name in ("samples", "context_tokens", "controls", "tries"):
             _between(name, getattr(self, name), 1, None)
         if self.batch_tokens is not None:
             _between("batch_tokens", self.batch_tokens, 1, None)
@@ -203,6 +204,8 @@ class Config:
         """The folder with the tokenised texts, or null where they are on the Hub or not asked for."""
         if self.exact_tokens in (None, "auto"):
             return None
+        if not self.exact_tokens.strip():
+            raise UserError("EXACT_TOKENS is empty; leave it out, or give auto or a folder")
         path = _path("EXACT_TOKENS", self.exact_tokens)
         looks_like_path = path.is_absolute() or self.exact_tokens.startswith((".", "~"))
         if looks_like_path and not path.is_dir():

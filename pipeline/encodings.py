@@ -53,14 +53,17 @@ def worker(config: Config, inputs: Mapping[str, pa.Table]) -> Worker:
     model = language_model.load(config, config.precision)
     samples = inputs["samples"]
     places = {tuple(row.values()): i for i, row in enumerate(samples.select(_SAMPLE).to_pylist())}
-    exact = texts.Tokenised(config) if config.exact_tokens else None
+    exact: list[texts.Tokenised] = []  # opened when a text needs it
 
     def encoded(shard: pa.Table) -> pa.Table:
         phrases: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
         for row in shard.to_pylist():
             phrases.setdefault(tuple(row[name] for name in _SAMPLE), []).append(row)
         own = samples.take(pa.array([places[phrase] for phrase in phrases])).to_pylist()
-        given = exact.rows([row["text_id"] for row in own]) if exact else {}
+        unknown = [row["text_id"] for row in own if not row["token_ids"]]
+        if config.exact_tokens and unknown and not exact:
+            exact.append(texts.Tokenised(config))
+        given = exact[0].rows(unknown) if exact else {}
         found: list[dict[str, Any]] = []
         for row, variants in zip(own, phrases.values(), strict=True):
             known = identify(row, given.get(row["text_id"]), model)
@@ -73,7 +76,7 @@ def worker(config: Config, inputs: Mapping[str, pa.Table]) -> Worker:
 def identify(sample: Mapping[str, Any], given: list[int] | None, model: LanguageModel) -> _Known:
     """The ids of a sample's tokens; `given` are those of its data set, taken if they spell the tokens."""
     tokens, start = sample["tokens"], sample["text_start"]
-    if sample["token_ids"]:
+    if sample["token_ids"] and model.spells(sample["token_ids"], tokens):
         return _Known(sample["token_ids"], "exact")
     for ids in (given[: len(tokens)], [model.bos_id, *given][: len(tokens)]) if given else ():
         if model.spells(ids, tokens):
@@ -84,7 +87,7 @@ def identify(sample: Mapping[str, Any], given: list[int] | None, model: Language
     first = [model.bos_id] * start
     if any("\ufffd" in token for token in tokens[start:]):
         return _Known(first + [ids[0] for ids in possible], "lossy")
-    ids = model.encode("".join(tokens[start:]))
+    [ids] = model.encode_parts(["".join(tokens[start:])])
     if model.spells(ids, tokens[start:]):
         return _Known(first + ids, "retokenised")
     sure = all(len(ids) == 1 for ids in possible)
@@ -98,7 +101,9 @@ def _phrase(
     text = _digest(known.ids, "" if known.ids else "\0".join(sample["tokens"]))
     for row, each in zip(variants, _spliced(variants, sample, known, model), strict=True):
         status = "ok" if known.ids else "unknown_tokens"
-        if max(row["phrase_end"], each.first + len(each.ids)) > model.n_ctx:
+        if known.ids and not each.ids:
+            status = "no_tokens"
+        elif max(row["phrase_end"], each.first + len(each.ids)) > model.n_ctx:
             status = "too_long"
         ids = each.ids if status == "ok" else []
         decides = [*known.ids[: each.first], *each.ids] if status == "ok" else []
@@ -134,7 +139,7 @@ def _spliced(
         for row in changed
     ]
     replacements = [row["replacement"] for row in changed]
-    around, *found = model.encode_batch(["".join(tokens[low:high]), *texts_, *replacements])
+    around, *found = model.encode_parts(["".join(tokens[low:high]), *texts_, *replacements])
     checkable = known.tokens != "lossy" and around == ids[low:high]
     pairs = iter(zip(found[: len(changed)], found[len(changed) :], strict=True))
     for row in variants:

@@ -71,6 +71,19 @@ class LanguageModel:
         """The ids of each text, nothing added."""
         return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
 
+    def encode_parts(self, texts: list[str]) -> list[list[int]]:
+        """The ids of parts of a text that begin with a blank or with the text itself.
+
+        A tokenizer that puts a blank before whatever it is given gets them without their own.
+        """
+        if self._adds_blank:
+            texts = [text.removeprefix(" ") for text in texts]
+        return self.encode_batch(texts)
+
+    @cached_property
+    def _adds_blank(self) -> bool:
+        return "".join(self.token_texts[i] for i in self.encode("a")) == " a"
+
     @cached_property
     def token_texts(self) -> list[str]:
         """Each token of the vocabulary as text, by id; half a character is U+FFFD."""
@@ -151,7 +164,7 @@ def load(config: Config, precision: str = "float32") -> LanguageModel:
     there.
     """
     model_folder.check(config)
-    folder, where = config.model_folder, (_device(config.device), precision)
+    folder, where = config.model_folder, (device(config.device), precision)
     if folder:
         model = _from_folder(folder.resolve(), _stamp(folder), *where)
     else:
@@ -160,8 +173,8 @@ def load(config: Config, precision: str = "float32") -> LanguageModel:
     return model
 
 
-def _device(asked: str) -> str:
-    """The device asked for, or the best there is."""
+def device(asked: str) -> str:
+    """The device asked for, or the best there is; raises UserError for one that is not there."""
     import torch
 
     there = dict(cuda=torch.cuda.is_available(), mps=torch.backends.mps.is_available(), cpu=True)
@@ -173,11 +186,11 @@ def _device(asked: str) -> str:
     return asked
 
 
-def _placed(bridge: Any, device: str, precision: str) -> Any:
+def _placed(bridge: Any, where: str, precision: str) -> Any:
     """A model where it computes, its numbers at a precision."""
     import torch
 
-    bridge.to(device=device, dtype=getattr(torch, precision), print_details=False)
+    bridge.to(device=where, dtype=getattr(torch, precision), print_details=False)
     bridge.original_model.eval()
     return bridge
 
@@ -190,7 +203,7 @@ def _stamp(folder: Path) -> tuple[tuple[int, int], ...]:
 
 @lru_cache(maxsize=1)
 def _from_folder(
-    folder: Path, stamp: tuple[tuple[int, int], ...], device: str, precision: str
+    folder: Path, stamp: tuple[tuple[int, int], ...], where: str, precision: str
 ) -> LanguageModel:
     _quiet()
     try:
@@ -204,7 +217,7 @@ def _from_folder(
             raise ValueError(f"{len(tokenizer)} tokens, but the model knows {bridge.cfg.d_vocab}")
     except (ValueError, LookupError, TypeError, RuntimeError, OSError, ArithmeticError) as exc:
         raise PipelineError(f"MODEL: cannot load {folder}: {_one_line(exc)}") from exc
-    return LanguageModel(folder.name, _placed(bridge, device, precision), tokenizer)
+    return LanguageModel(folder.name, _placed(bridge, where, precision), tokenizer)
 
 
 def _tokenizer(file: Path) -> Any:
@@ -247,7 +260,7 @@ def _native(settings: dict[str, Any], weights: Path) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _from_name(name: str, device: str, precision: str) -> LanguageModel:
+def _from_name(name: str, where: str, precision: str) -> LanguageModel:
     _quiet()
     from transformer_lens.supported_models import MODEL_ALIASES, get_official_model_name
 
@@ -273,7 +286,7 @@ def _from_name(name: str, device: str, precision: str) -> LanguageModel:
             f"MODEL: cannot fetch {official} from the Hub: {_one_line(exc)}; "
             "check the name and the connection, or give a folder with the model"
         ) from exc
-    return LanguageModel(name, _placed(bridge, device, precision), tokenizer)
+    return LanguageModel(name, _placed(bridge, where, precision), tokenizer)
 
 
 def _hugging_face(name: str, *, local: bool) -> tuple[Any, Any]:

@@ -90,6 +90,8 @@ def warnings(table: str, data: pa.Table, tables: Mapping[str, pa.Table], config:
     """What must not be overlooked about a table, a line each; usually nothing."""
     if table == "pages":
         return _pages_left_out(data)
+    if table == "encodings":
+        return _not_exact(data, config)
     return _baselines(data, tables, config) if table == "activations" and len(data) else []
 
 
@@ -110,6 +112,18 @@ def _pages_left_out(data: pa.Table) -> list[str]:
         *told,
         f"{len(rows)} of {len(data)} pages could not be read ({worst}): their neurons are left out, and "
         "the layer's maximum is that of the others; the same command tries them again",
+    ]
+
+
+def _not_exact(data: pa.Table, config: Config) -> list[str]:
+    """Whether the tokenised data set is another one than the pages were made from."""
+    texts = data.filter(pc.field("variant") == 0)
+    other = len(texts) - texts["tokens"].to_pylist().count("exact")
+    if not config.exact_tokens or other <= len(texts) / 2:
+        return []
+    return [
+        f"EXACT_TOKENS: {other} of {len(texts)} texts read otherwise in {config.exact_tokens}, or are not "
+        "there: is it the data set that the pages' Data Index counts in?"
     ]
 
 

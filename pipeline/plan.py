@@ -214,7 +214,7 @@ def _exact_tokens(config: Config) -> dict[str, str]:
     path = config.exact_tokens_path
     if path is None:
         return {name: "of the Hub" for name in config.exact_tokens_names}
-    return {str(f.relative_to(path)): fingerprint.of_file(f) for f in sorted(path.rglob("*.parquet"))}
+    return {str(f.relative_to(path)): fingerprint.of_file(f) for f in texts.tokenised_files(path)}
 
 
 def _sites(config: Config) -> dict[str, dict[str, str]]:

@@ -107,11 +107,15 @@ def _planned(config: Config, until: str | None) -> dict[str, Planned]:
 
 
 def _refuse_early(config: Config, missing: set[str]) -> None:
-    """Read one text, if texts will be read, so that an empty or odd set is refused at once."""
+    """Look at what will be needed later, so that what is odd or missing is refused at once."""
     if ("samples" in missing and config.source == "scan") or (
         "vocabulary" in missing and config.fasttext == "train"
     ):
         next(texts.stream(config.text, config.text_path))
+    if "encodings" in missing and config.exact_tokens_path:
+        texts.Tokenised(config)
+    if config.device != "auto" and missing & {"samples", "encodings", "activations"}:
+        language_model.device(config.device)
 
 
 def _make(planned: Planned, config: Config, tables: Tables, engine: Engine) -> None:

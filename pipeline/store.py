@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 import tempfile
 import time
 import uuid
@@ -96,13 +97,22 @@ class Store:
                 shutil.rmtree(temporary, ignore_errors=True)
 
     def kept(self, table: str, own: str) -> pa.Table:
-        """Rows of a dear table kept by all runs, by the `key` of what decides them; damaged files are left
-        out, so that their rows are made again. `own` stands for what the key does not show."""
+        """Rows of a dear table kept by all runs, by the `key` of what decides them.
+
+        `own` stands for what the key does not show. A damaged file is told of and put aside, so that its
+        rows are made again.
+        """
         schema = tables.TABLES[table].kept
         parts = [schema.empty_table()]
         for path in sorted((self.folder / table / "kept" / own).glob("*.parquet")):
-            with suppress(*_UNREADABLE):
+            try:
                 parts.append(_read(path, schema))
+            except _UNREADABLE as exc:
+                aside = path.with_suffix(".damaged")
+                reason = " ".join(str(exc).split())[:200]
+                print(f"WARNING: {path} is damaged ({reason}): its rows are made again", file=sys.stderr)
+                with _told(self.folder), suppress(FileNotFoundError):  # another run put it aside
+                    path.replace(aside)
         return pa.concat_tables(parts).combine_chunks()
 
     def keep(self, table: str, own: str, data: pa.Table) -> None:

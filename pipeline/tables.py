@@ -201,7 +201,11 @@ TABLES = {
                     pa.string(),
                     "exact: ids of the source; retokenised: found again for sure; lossy: not sure",
                 ),
-                column("status", pa.string(), "ok; too_long; unknown_tokens: a token has no id"),
+                column(
+                    "status",
+                    pa.string(),
+                    "ok; too_long; unknown_tokens: a token has no id; no_tokens: nothing is left",
+                ),
             ),
         ),
         Table(
@@ -211,7 +215,7 @@ TABLES = {
             (
                 *VARIANT,
                 nullable("activation", pa.float32(), "maximum over the phrase's tokens, raw units"),
-                column("status", pa.string(), "ok; too_long; unknown_tokens; not_finite"),
+                column("status", pa.string(), "ok; too_long; unknown_tokens; no_tokens; not_finite"),
             ),
         ),
         Table(

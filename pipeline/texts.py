@@ -84,15 +84,26 @@ def _hub(text: str) -> Iterator[Any]:
         raise _unreadable(text, exc) from exc
 
 
+def tokenised_files(folder: Path) -> list[Path]:
+    """The files of a folder of tokenised texts, in the order their rows are counted; hidden ones apart.
+
+    Raises UserError where there is none.
+    """
+    found = [path for path in sorted(folder.rglob("*.parquet")) if not path.name.startswith((".", "_"))]
+    if not found:
+        raise UserError(f"EXACT_TOKENS: no Parquet in {folder}; give a folder of it with a column tokens")
+    return found
+
+
 class Tokenised:
     """Texts as ids, by their number: a column `tokens` of a folder of Parquet or a data set on the Hub."""
 
     def __init__(self, config: Config) -> None:
-        self.name = config.exact_tokens
         path = config.exact_tokens_path
+        self.name = str(path) if path else " and ".join(config.exact_tokens_names)
         try:
             if path:
-                found = sorted(path.rglob("*.parquet"))
+                found = tokenised_files(path)
                 self.sets: list[Any] = [parquet.dataset(found, format="parquet")]
             else:
                 import datasets
@@ -101,11 +112,18 @@ class Tokenised:
                 names = config.exact_tokens_names
                 self.sets = [datasets.load_dataset(name, split="train") for name in names]
             self.sizes = [each.count_rows() if path else len(each) for each in self.sets]
-            columns = [each.schema.names if path else each.column_names for each in self.sets]
+            schemas = [each.schema if path else each.features.arrow_schema for each in self.sets]
+        except UserError:
+            raise
         except Exception as exc:
             raise self._unreadable(exc) from exc
-        if odd := [names for names in columns if "tokens" not in names]:
-            raise UserError(f"EXACT_TOKENS: {self.name} has no column 'tokens'; it has {', '.join(odd[0])}")
+        for schema in schemas:
+            kind = schema.field("tokens").type if "tokens" in schema.names else None
+            if kind is None or not pa.types.is_nested(kind) or not pa.types.is_integer(kind.value_type):
+                columns = ", ".join(f"{field.name}: {field.type}" for field in schema)
+                raise UserError(
+                    f"EXACT_TOKENS: {self.name} has no column 'tokens' of lists of ids; it has {columns}"
+                )
 
     def rows(self, numbers: Sequence[int | None]) -> dict[int, list[int]]:
         """The ids of each number that there is; a set goes on where the one before it ends."""
@@ -125,7 +143,7 @@ class Tokenised:
                 rows = each.take(pa.array(places), columns=["tokens"])["tokens"].to_pylist()
             else:
                 rows = each.select(places)["tokens"][:]
-            return [[int(i) for i in row] for row in rows]
+            return [[int(i) for i in row] if row and None not in row else [] for row in rows]
         except Exception as exc:
             raise self._unreadable(exc) from exc
 

@@ -32,6 +32,8 @@ def asked(capsys, *args):
         (["--neurons", "a-b"], "NEURONS is 'a-b'; give a count (64), a range (0-63)"),
         (["--similarity", "1.5"], "SIMILARITY is 1.5; it must be from -1 to 1"),
         (["--activation", "-0.5"], "ACTIVATION is -0.5; it must be from 0 to 1"),
+        (["--memory-mb", "0"], "MEMORY_MB is 0; it must be 1 or more"),
+        (["--exact-tokens", "{empty}"], "EXACT_TOKENS: no Parquet in"),
         (["--text", "./nowhere"], "TEXT: no such file or folder: nowhere"),
         (["--text", "{empty}"], "TEXT: no text files in"),
         (["--fasttext", "nowhere.vec"], "FASTTEXT: no file 'nowhere.vec'"),

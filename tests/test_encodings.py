@@ -7,9 +7,10 @@ from conftest import rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import encodings, notes, tables
+from pipeline import encodings, language_model, notes, tables
 from pipeline.config import Config
 from pipeline.errors import PipelineError, UserError
+from pipeline.language_model import LanguageModel
 from pipeline.texts import Tokenised
 
 
@@ -123,6 +124,57 @@ def test_what_no_longer_fits_the_context_is_marked_and_counted(demo):
     assert told == "2 retokenised; not measured: 1 too_long"
 
 
+def test_ids_that_do_not_spell_the_tokens_are_not_believed(demo):
+    page = sample(demo, "a red fox", token_ids=[demo.bos_id, 10**6, 5])
+    [found] = encoded(page, baseline(1, 3))
+    assert (found["tokens"], found["status"]) == ("retokenised", "ok")
+
+
+def test_a_replacement_of_which_nothing_is_left_is_not_measured(demo):
+    found = encoded(sample(demo, "a red fox"), baseline(2, 3), variant(1, 2, 3, (2, 3), ""))
+    assert [row["status"] for row in found] == ["ok", "no_tokens"]
+
+
+@pytest.fixture(scope="module")
+def sentences():
+    """A model whose tokenizer puts a blank before every text, as Llama's do."""
+    from types import SimpleNamespace
+
+    from tokenizers import Tokenizer, decoders, models, normalizers
+    from transformers import PreTrainedTokenizerFast
+
+    pieces = ["<s>", "▁", "▁a", "▁red", "▁fox", "▁green", "▁ran", "(", ")", "fox", "green", *"adefgnorx"]
+    vocabulary = [(piece, -1.0 if len(piece) > 1 else -9.0) for piece in pieces]
+    own = Tokenizer(models.Unigram(vocabulary, unk_id=0))
+    own.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    own.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=own, bos_token="<s>")
+    return LanguageModel("sentences", SimpleNamespace(cfg=SimpleNamespace(n_ctx=64)), tokenizer)
+
+
+def test_a_tokenizer_that_puts_a_blank_before_every_text_gets_no_second_one(sentences, monkeypatch):
+    monkeypatch.setattr(language_model, "load", lambda *given: sentences)
+    ids = [0, *sentences.encode("a red fox ran (fox) a red fox")]
+    names = [sentences.token_texts[i] for i in ids]
+    assert names[:4] == ["<s>", " a", " red", " fox"]
+    page = sample(sentences, "a", tokens=names, activations=[0.0] * len(ids), token_ids=ids)
+    at = names.index("fox")
+    for given_ids, how in ((ids, "exact"), (None, "retokenised")):
+        found = encoded(
+            page | dict(token_ids=given_ids),
+            baseline(1, 8),
+            variant(1, 1, 8, (2, 3), " green"),
+            variant(2, 1, 8, (at, at + 1), "green"),
+        )
+        whole = [0, *sentences.encode("a green fox ran (fox) a red fox")]
+        assert (found[1]["tokens"], found[1]["token_ids"]) == (how, whole[2:8])
+        whole = [0, *sentences.encode("a red fox ran (green) a red fox")]
+        assert found[2]["tokens"] in ("retokenised", how)
+        assert ids[: found[2]["first_token"]] + found[2]["token_ids"] == whole[:8]
+
+
 words = st.sampled_from(["red", "fox", "'s", "and", ",", "extraordinary", "(", "42", "-", "naïve", "x'"])
 
 
@@ -185,9 +237,12 @@ def test_half_characters_are_exact_where_the_data_set_has_them(demo, tmp_path):
 
 
 def test_a_data_set_without_tokens_or_that_is_damaged_is_refused(tmp_path):
-    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "x.parquet")
-    with pytest.raises(UserError, match="has no column 'tokens'; it has text"):
+    with pytest.raises(UserError, match="no Parquet in"):
         Tokenised(Config(exact_tokens=str(tmp_path)))
+    for odd in ({"text": ["a"]}, {"tokens": ["12"]}, {"tokens": [[1.5]]}, {"tokens": [1]}):
+        pq.write_table(pa.table(odd), tmp_path / "x.parquet")
+        with pytest.raises(UserError, match="has no column 'tokens' of lists of ids; it has"):
+            Tokenised(Config(exact_tokens=str(tmp_path)))
     (tmp_path / "x.parquet").write_bytes(b"nothing")
     with pytest.raises(PipelineError, match="EXACT_TOKENS: cannot read"):
         Tokenised(Config(exact_tokens=str(tmp_path)))
@@ -212,3 +267,22 @@ def test_where_no_data_set_is_known_auto_says_so():
         Config(exact_tokens="auto")
     with pytest.raises(UserError, match="EXACT_TOKENS: no folder './nowhere'"):
         Config(exact_tokens="./nowhere")
+    with pytest.raises(UserError, match="EXACT_TOKENS is empty"):
+        Config(exact_tokens="")
+
+
+def test_odd_rows_and_hidden_files_of_a_data_set_do_no_harm(tmp_path):
+    rows_ = pa.array([None, [1, None], [5, 6]], pa.list_(pa.int32()))
+    pq.write_table(pa.table({"tokens": rows_}), tmp_path / "x.parquet")
+    (tmp_path / "._x.parquet").write_bytes(b"of another system")
+    assert Tokenised(Config(exact_tokens=str(tmp_path))).rows([0, 1, 2]) == {0: [], 1: [], 2: [5, 6]}
+
+
+def test_a_data_set_that_is_another_is_told_of(demo, tokenised):
+    config = Config(exact_tokens=str(tokenised[0]))
+    wrong = rows("encodings", *encoded(sample(demo, "some other text"), baseline(1, 3), config=config))
+    [warning] = notes.warnings("encodings", wrong, {}, config)
+    assert "1 of 1 texts read otherwise in" in warning
+    right = rows("encodings", *encoded(sample(demo, "a red fox"), baseline(1, 3), config=config))
+    assert notes.warnings("encodings", right, {}, config) == []
+    assert notes.warnings("encodings", wrong, {}, Config()) == []

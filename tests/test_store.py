@@ -147,12 +147,15 @@ def test_kept_rows_are_read_back_whoever_kept_them(store):
     assert store.kept("candidates", "own").sort_by("key").equals(KEPT)
 
 
-def test_a_damaged_file_of_kept_rows_counts_as_none(store):
+def test_a_damaged_file_of_kept_rows_is_told_of_and_counts_as_none(store, capsys):
     store.keep("candidates", "own", KEPT)
     [path] = (store.folder / "candidates/kept/own").glob("*.parquet")
     damage(path, cut=200)
-    assert len(store.kept("candidates", "own")) == 0
     assert len(list(store.faults())) == 1
+    assert len(store.kept("candidates", "own")) == 0
+    assert "is damaged" in capsys.readouterr().err
+    assert list(store.faults()) == []  # put aside
+    assert path.with_suffix(".damaged").is_file()
 
 
 def test_kept_rows_with_a_changed_byte_are_never_read_as_others(store):
