@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
 import torch
+from allocated import allocated
 from bench import best_of
-from torch.profiler import ProfilerActivity, profile
 
 from pipeline import batches, blocks, language_model, measurement, resume
 from pipeline.config import Config
@@ -58,18 +58,6 @@ def unavoidable(prefix: int) -> float:
     below = 2 * (seen + tokens) * (attention + mlp) + 2 * seen**2 * heads + 4 * tokens * seen * heads
     last = 2 * seen * attention / 2 + 2 * tokens * (attention + mlp / 2) + 4 * tokens * seen * heads
     return LAYER * below + last
-
-
-def peak_mb(work: Callable[[], object]) -> float:
-    """The most memory that tensors take at once while something runs, in MB."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
-        work()
-    now = peak = 0
-    for event in found.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            now += event.nbytes()
-            peak = max(peak, now)
-    return peak / 2**20
 
 
 def one_by_one(model: LanguageModel, layer: int, all_ids: list[list[int]], most: int) -> float:
@@ -129,7 +117,7 @@ def embedded() -> dict[str, object]:
         ours_s=best_of(4, ours),
         batches_s=batches_of_64(model, 1, all_ids, 40),
         one_by_one_s=one_by_one(model, 1, all_ids, 400),
-        peak_mb=peak_mb(ours),
+        peak_mb=allocated(ours) / 2**20,
     )
 
 
@@ -150,7 +138,7 @@ def shaped(model: LanguageModel, low: LanguageModel, prefix: int) -> dict[str, o
         ours_s=ours,
         batches_s=batches_of_64(model, LAYER, all_ids, 1),
         one_by_one_s=one_by_one(model, LAYER, all_ids, 3),
-        peak_mb=peak_mb(work[0]),
+        peak_mb=allocated(work[0]) / 2**20,
         gflop=unavoidable(prefix) / 1e9,
         gflop_per_s=unavoidable(prefix) / ours / 1e9,
         matmul_gflop_per_s=rates[0] / 1e9,

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import torch
+from allocated import allocated
 from conftest import rows
-from torch.profiler import ProfilerActivity, profile
 
 from pipeline import activations, blocks, deviations, language_model, measurement, notes, passes, resume
 from pipeline.config import Config
@@ -152,18 +152,6 @@ def test_what_is_no_finite_number_is_null_and_marked_as_is_what_has_no_ids(demo)
         row | dict(key="b", rank=1, text="u", token_ids=[], status="unknown_tokens"),
     )
     assert measured(encodings, Broken) == {"a": (None, "not_finite"), "b": (None, "unknown_tokens")}
-
-
-def allocated(work):
-    """The most bytes that tensors take at once while something runs."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
-        work()
-    now = peak = 0
-    for event in found.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            now += event.nbytes()
-            peak = max(peak, now)
-    return peak
 
 
 @pytest.mark.parametrize("memory", [3 * 2**20, 2**24])
