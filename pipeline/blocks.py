@@ -7,6 +7,7 @@ between tokens is for who knows which of them see each other (resume.py).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +82,7 @@ def plain(module: Any) -> Any:
     return getattr(module, "_original_component", module)
 
 
-class Block:
+class Block(ABC):
     """One block: its attention's products with weights, and its MLP.
 
     `parallel` blocks add the MLP of what came in, others that of what attention left.
@@ -100,9 +101,9 @@ class Block:
     fc_out: Linear
     out: Linear
 
+    @abstractmethod
     def heads(self, x: torch.Tensor, place: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Queries, keys and values, each (token, head, d_head), of x (token, d_model)."""
-        raise NotImplementedError
 
     def mlp(self, x: torch.Tensor) -> torch.Tensor:
         """What the MLP makes of x (token, d_model)."""

@@ -95,6 +95,12 @@ def tokenised_files(folder: Path) -> list[Path]:
     return found
 
 
+def _is_ids(kind: pa.DataType | None) -> bool:
+    """Whether a column holds lists of whole numbers."""
+    is_list = isinstance(kind, pa.ListType | pa.LargeListType | pa.FixedSizeListType)
+    return is_list and pa.types.is_integer(kind.value_type)
+
+
 class Tokenised:
     """Texts as ids, by their number: a column `tokens` of a folder of Parquet or a data set on the Hub."""
 
@@ -119,7 +125,7 @@ class Tokenised:
             raise self._unreadable(exc) from exc
         for schema in schemas:
             kind = schema.field("tokens").type if "tokens" in schema.names else None
-            if kind is None or not pa.types.is_nested(kind) or not pa.types.is_integer(kind.value_type):
+            if not _is_ids(kind):
                 columns = ", ".join(f"{field.name}: {field.type}" for field in schema)
                 raise UserError(
                     f"EXACT_TOKENS: {self.name} has no column 'tokens' of lists of ids; it has {columns}"

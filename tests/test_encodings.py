@@ -239,7 +239,13 @@ def test_half_characters_are_exact_where_the_data_set_has_them(demo, tmp_path):
 def test_a_data_set_without_tokens_or_that_is_damaged_is_refused(tmp_path):
     with pytest.raises(UserError, match="no Parquet in"):
         Tokenised(Config(exact_tokens=str(tmp_path)))
-    for odd in ({"text": ["a"]}, {"tokens": ["12"]}, {"tokens": [[1.5]]}, {"tokens": [1]}):
+    for odd in (
+        {"text": ["a"]},
+        {"tokens": ["12"]},
+        {"tokens": [[1.5]]},
+        {"tokens": [1]},
+        {"tokens": [{"a": 1}]},
+    ):
         pq.write_table(pa.table(odd), tmp_path / "x.parquet")
         with pytest.raises(UserError, match="has no column 'tokens' of lists of ids; it has"):
             Tokenised(Config(exact_tokens=str(tmp_path)))
