@@ -17,7 +17,7 @@ from pipeline.engine import Worker
 _SHARD_ROWS = 4096  # what a run that is killed loses at most
 
 
-def asked(inputs: Mapping[str, pa.Table]) -> pa.Table:
+def asked(inputs: Mapping[str, pa.Table], config: Config) -> pa.Table:
     """What is to be measured, by `key`."""
     return inputs["encodings"]
 

@@ -8,6 +8,7 @@ from pipeline.schema import Column
 
 TEXTS = pa.list_(pa.string())
 FLOATS = pa.list_(pa.float32())
+INTEGERS = pa.list_(pa.int32())
 TIME = pa.timestamp("us")  # UTC
 
 
@@ -50,4 +51,15 @@ SCORES = (
     nullable("avg_activation", pa.float64(), "mean over originals and variants, raw units"),
     nullable("normalised_activation", pa.float64(), "avg_activation / the layer's maximum"),
     nullable("selectivity", pa.float64(), "retention of synonyms less that of controls"),
+)
+CALL = (
+    nullable("prompt_sha256", pa.string(), "hash of the prompt; null for lexical, as all that follows"),
+    nullable("describer_model", pa.string(), "the language model asked"),
+    nullable("called", TIME, "when, UTC; null if it was not asked, as all that follows"),
+    nullable("tries", pa.int32(), "times it was asked until it answered or was given up"),
+    nullable("seconds", pa.float64(), "until the answer, tries and waits included"),
+    nullable("prompt_tokens", pa.int64(), "tokens read, as the server counts"),
+    nullable("answer_tokens", pa.int64(), "tokens written"),
+    nullable("price_usd", pa.float64(), "what it cost at PRICE, as far as was counted"),
+    nullable("most_usd", pa.float64(), "what it can have cost, answers that never came whole included"),
 )

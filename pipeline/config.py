@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from pipeline import settings
 from pipeline.errors import UserError
 from pipeline.resources import resource
 
@@ -22,12 +22,13 @@ EMBEDDED = "demo"
 TEXT_FORMS = (".parquet", ".jsonl", ".txt")
 LAST_NEURON = 2**31 - 1
 CHOICES = {
+    "weights": ("trained", "random"),
     "source": ("neuroscope", "scan"),
     "phrases": ("sif", "mean"),
     "inflections": ("keep", "skip"),
     "precision": ("float32", "bfloat16"),
     "device": ("auto", "cpu", "cuda", "mps"),
-    "describer": ("lexical",),
+    "describer": ("lexical", "openai"),
 }
 # The tokenised data sets that Neuroscope's Data Index counts in, by the model's name.
 TOKENISED = {
@@ -55,6 +56,9 @@ class Config:
         EMBEDDED,
         "embedded model (demo), a folder with config.json, model.safetensors and tokenizer.json, "
         "or a name TransformerLens knows",
+    )
+    weights: str = _option(
+        "trained", "the model's own weights (trained), or as a control the same ones shuffled (random)"
     )
     layer: int = _option(1, "layer of the neurons, 0-based")
     neurons: str = _option("all", "which neurons: a count (64), 0-63, 3,7,12 or all")
@@ -88,7 +92,25 @@ class Config:
     inflections: str = _option(
         "keep", "neighbours that merely contain the word or share its stem: keep or skip"
     )
-    describer: str = _option("lexical", "who describes: lexical (no language model)")
+    describer: str = _option(
+        "lexical",
+        "who describes: lexical (no language model), or openai (OpenAI, or the server of OPENAI_BASE_URL)",
+    )
+    describer_model: str = _option("gpt-6-luna", "language model that describes")
+    price: str | None = _option(
+        None, "its price in USD per million tokens read and written, such as 0.1,0.4; by default unknown"
+    )
+    max_calls: int | None = _option(None, "calls of it in one run, at most")
+    max_cost: float | None = _option(None, "what they may cost in one run, in USD; needs PRICE")
+    dry_run: bool = _option(False, "say what describing would take, and call nothing", alone=True)
+    score: bool = _option(
+        False,
+        "hold descriptions against texts that the describer was not shown: every second MAP is held out",
+        alone=True,
+    )
+    score_control: bool = _option(
+        False, "hold those texts against the description of another neuron too", alone=True
+    )
     exact_tokens: str | None = _option(
         None,
         "where the ids of pages' texts are looked up: auto (the tokenised data set of the Hub that belongs "
@@ -113,30 +135,18 @@ class Config:
     timeout_s: float = _fixed(60.0, "seconds within which a page has to come")
     tries: int = _fixed(5, "times a page is asked for before it counts as failed")
     retry_wait_s: float = _fixed(1.0, "seconds waited after the first failed try, doubled after each")
+    windows_per_call: int = _fixed(5, "windows of text that one call judges")
     seed: int = _fixed(0, "seed of everything drawn at random")
 
     def __post_init__(self) -> None:
         for field_ in dataclasses.fields(self):
-            object.__setattr__(self, field_.name, _as_declared(field_, getattr(self, field_.name)))
-        _between("LAYER", self.layer, 0, None)
-        _between("SIMILARITY", self.similarity, -1, 1)
-        _between("ACTIVATION", self.activation, 0, 1)
-        _between("SYNONYMS", self.synonyms, 1, 100)
-        if self.selectivity is not None:
-            _between("SELECTIVITY", self.selectivity, -math.inf, None)
-        _between("RATE", self.rate, 0.001, 1000)
-        _between("CONNECTIONS", self.connections, 1, 32)
-        _between("MEMORY_MB", self.memory_mb, 1, None)
-        for name in ("timeout_s", "retry_wait_s"):
-            _between(name, getattr(self, name), 0.001, None)
-        for name in ("samples", "context_tokens", "controls", "tries"):
-            _between(name, getattr(self, name), 1, None)
-        if self.batch_tokens is not None:
-            _between("batch_tokens", self.batch_tokens, 1, None)
-        _between("max_tokens", self.max_tokens, 2, None)
-        _between("max_overlap", self.max_overlap, 0, 1)
-        _between("control_share", self.control_share, 0, 1)
-        for name in ("model", "text", "data"):
+            object.__setattr__(self, field_.name, settings.as_declared(field_, getattr(self, field_.name)))
+        for name, least, most in _LIMITS:
+            if (given := getattr(self, name)) is not None:
+                settings.between(name, given, least, most)
+        if self.max_cost is not None and self.prices is None:
+            raise UserError("MAX_COST needs PRICE, such as 0.1,0.4: USD per million tokens read, written")
+        for name in ("model", "text", "data", "describer_model"):
             if not getattr(self, name):
                 raise UserError(f"{name.upper()} is empty; leave it out to use {_DEFAULTS[name]!r}")
         for name, choices in CHOICES.items():
@@ -147,7 +157,9 @@ class Config:
                 f"FASTTEXT: no file {self.fasttext!r}; give a vectors file, or 'train' for vectors "
                 "trained on the text"
             )
-        _ = self.neuron_ranges, self.site_folder, self.exact_tokens_names
+        if self.weights == "random" and self.source != "scan":
+            raise UserError("WEIGHTS is random; only SOURCE=scan has texts for such a model")
+        _ = self.prices, self.neuron_ranges, self.site_folder, self.exact_tokens_names
 
     @property
     def neuron_ranges(self) -> tuple[tuple[int, int], ...]:
@@ -174,21 +186,22 @@ class Config:
         """The folder of the model, or null where `model` is a name for TransformerLens."""
         if self.model == EMBEDDED:
             return resource("data/demo")
-        path = _path("MODEL", self.model)
+        path = settings.path("MODEL", self.model)
         looks_like_path = path.is_absolute() or self.model.startswith((".", "~"))
         return path if path.is_dir() or looks_like_path else None
 
     @property
     def model_name(self) -> str:
         """The model's name as it stands in the tables: a folder's own name, or the given one."""
-        return self.model_folder.resolve().name if self.model_folder else self.model
+        name = self.model_folder.resolve().name if self.model_folder else self.model
+        return f"{name}-random" if self.weights == "random" else name
 
     @property
     def text_path(self) -> Path | None:
         """The file or folder of texts, or null where `text` is a data set on the Hub."""
         if self.text == EMBEDDED:
             return resource("data/demo") / "text"
-        path = _path("TEXT", self.text)
+        path = settings.path("TEXT", self.text)
         looks_like_path = (
             path.is_absolute() or self.text.startswith((".", "~")) or path.suffix in TEXT_FORMS
         )
@@ -200,13 +213,23 @@ class Config:
         return self.text_path.resolve().name if self.text_path and self.text != EMBEDDED else self.text
 
     @property
+    def prices(self) -> tuple[float, float] | None:
+        """USD per million tokens read and written, or null where unknown."""
+        if self.price is None:
+            return None
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*,\s*(\d+(?:\.\d+)?)\s*", self.price)
+        if not match:
+            raise UserError(f"PRICE is {self.price!r}; give two numbers, such as 0.1,0.4")
+        return float(match[1]), float(match[2])
+
+    @property
     def exact_tokens_path(self) -> Path | None:
         """The folder with the tokenised texts, or null where they are on the Hub or not asked for."""
         if self.exact_tokens in (None, "auto"):
             return None
         if not self.exact_tokens.strip():
             raise UserError("EXACT_TOKENS is empty; leave it out, or give auto or a folder")
-        path = _path("EXACT_TOKENS", self.exact_tokens)
+        path = settings.path("EXACT_TOKENS", self.exact_tokens)
         looks_like_path = path.is_absolute() or self.exact_tokens.startswith((".", "~"))
         if looks_like_path and not path.is_dir():
             raise UserError(f"EXACT_TOKENS: no folder {self.exact_tokens!r}")
@@ -256,7 +279,7 @@ class Config:
                     "fragment, such as https://neuroscope.io"
                 )
             return None
-        path = _path("SITE", self.site)
+        path = settings.path("SITE", self.site)
         if not path.is_dir():
             raise UserError(
                 f"SITE: no folder {self.site!r}; give one that mirrors a site, or an address with https://"
@@ -277,41 +300,19 @@ class Config:
 
 
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(Config)}
+_LIMITS = (
+    ("layer", 0, None),
+    ("similarity", -1, 1),
+    ("activation", 0, 1),
+    ("selectivity", -math.inf, None),
+    ("synonyms", 1, 100),
+    ("rate", 0.001, 1000),
+    ("connections", 1, 32),
+    *((name, 0, None) for name in ("max_calls", "max_cost")),
+    *((name, 0.001, None) for name in ("timeout_s", "retry_wait_s")),
+    *((name, 1, None) for name in ("memory_mb", "samples", "context_tokens", "controls", "tries")),
+    *((name, 1, None) for name in ("batch_tokens", "windows_per_call")),
+    ("max_tokens", 2, None),
+    *((name, 0, 1) for name in ("max_overlap", "control_share")),
+)
 OPTIONS = tuple(f for f in dataclasses.fields(Config) if f.metadata["option"])
-
-
-def _as_declared(field_: dataclasses.Field, value: Any) -> Any:
-    """A value in its field's type, so that 1 and 1.0 are the same setting wherever they come from."""
-    name, kind = field_.name.upper(), field_.type.removesuffix(" | None")
-    if value is None and field_.type.endswith("None"):
-        return None
-    if kind == "bool":
-        if not isinstance(value, bool):
-            raise UserError(f"{name} is {value!r}; it must be true or false")
-        return value
-    if kind == "str":
-        if not isinstance(value, str | int | Path):
-            raise UserError(f"{name} is {value!r}; it must be a text")
-        return str(value)
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise UserError(f"{name} is {value!r}; it must be a number")
-    if kind == "float":
-        return float(value) + 0.0  # -0.0 is 0.0
-    if not isinstance(value, numbers.Integral):
-        raise UserError(f"{name} is {value}; it must be a whole number")
-    return int(value)
-
-
-def _path(name: str, given: str) -> Path:
-    try:
-        return Path(given).expanduser()
-    except RuntimeError as exc:
-        raise UserError(f"{name} is {given!r}: {exc}") from exc
-
-
-def _between(name: str, value: float, low: float, high: float | None) -> None:
-    if not math.isfinite(value) or value < low or (high is not None and value > high):
-        limits = f"from {low} to {high}" if high is not None else f"{low} or more"
-        if low == -math.inf:
-            limits = "a finite number"
-        raise UserError(f"{name} is {value}; it must be {limits}")

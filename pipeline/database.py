@@ -11,10 +11,10 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline import fingerprint
+from pipeline import fingerprint, tables
 from pipeline.config import Config
 from pipeline.errors import PipelineError, StoreError, UserError
-from pipeline.plan import Planned
+from pipeline.plan import PAID, PAID_AS, Planned
 from pipeline.resources import resource
 from pipeline.store import Store
 
@@ -63,6 +63,7 @@ def _fill(
         con.register("data", store.read(table, each.key))
         con.execute(f"create table {table} as select * from data")  # a name of the plan
         con.unregister("data")
+    _ledger(con, store)
     con.execute("create table settings (name varchar primary key, value varchar)")
     settings = {**dataclasses.asdict(config), "key": _key(planned)}
     con.executemany(
@@ -70,6 +71,20 @@ def _fill(
         [(name, None if value is None else str(value)) for name, value in settings.items()],
     )
     con.execute((resource("sql") / "macros.sql").read_text(encoding="utf-8"))
+
+
+def _ledger(con: duckdb.DuckDBPyConnection, store: Store) -> None:
+    """Every call of a language model that was ever made for this store, in order."""
+    con.register("empty", tables.empty("ledger"))
+    con.execute("create table ledger as select * from empty")
+    con.unregister("empty")
+    names = ", ".join(name for name in tables.TABLES["ledger"].schema.names if name != "purpose")
+    for purpose in PAID:
+        con.register("data", store.kept(purpose, PAID_AS))
+        con.execute(  # names of our own
+            f"insert into ledger select distinct $1, {names} from data order by called, key", [purpose]
+        )
+        con.unregister("data")
 
 
 def connect(config: Config) -> duckdb.DuckDBPyConnection:

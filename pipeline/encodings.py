@@ -1,11 +1,9 @@
 """The ids that stand for each variant, and how sure they are.
 
-In: `variants`, `samples`. Out: `encodings`. A text's ids are the sample's own, or those of the tokenised
-data set it came from, where either is at hand (`exact`); else tokenising finds them again, or the
-vocabulary, token by token, and they spell the sample's tokens (`retokenised`); where a token may stand for
-several ids, as half a character does, one of them is taken (`lossy`). A replacement's ids are put into the
-word's place and held against tokenising the text around it: where that gives others, those are taken
-(`retokenised`), and where they cannot be told from what surrounds them the variant is `lossy`.
+In: `variants`, `samples`. Out: `encodings`. A text's ids are found as `identities` says. A replacement's
+ids are put into the word's place and held against tokenising the text around it: where that gives others,
+those are taken (`retokenised`), and where they cannot be told from what surrounds them the variant is
+`lossy`.
 """
 
 from __future__ import annotations
@@ -18,23 +16,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline import language_model, tables, texts
+from pipeline import language_model, tables
 from pipeline.config import Config
 from pipeline.engine import Worker
+from pipeline.identities import Identities, Known
 from pipeline.language_model import LanguageModel
 
 _SAMPLE = ["model", "layer", "neuron", "rank"]
 _SPAN = ["variant", "replacement", "first_token", "end_token", "phrase_start", "phrase_end"]
 _SHARD_ROWS = 16384
 _AROUND = 32  # tokens on each side among which a place is looked for where tokenising can begin or end
-
-
-@dataclass(frozen=True)
-class _Known:
-    """A text's ids and how they were found; none where a token has no id."""
-
-    ids: list[int]
-    tokens: str
 
 
 def shards(inputs: Mapping[str, pa.Table]) -> Iterator[pa.Table]:
@@ -53,49 +44,23 @@ def worker(config: Config, inputs: Mapping[str, pa.Table]) -> Worker:
     model = language_model.load(config, config.precision)
     samples = inputs["samples"]
     places = {tuple(row.values()): i for i, row in enumerate(samples.select(_SAMPLE).to_pylist())}
-    exact: list[texts.Tokenised] = []  # opened when a text needs it
+    identities = Identities(config, model)
 
     def encoded(shard: pa.Table) -> pa.Table:
         phrases: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
         for row in shard.to_pylist():
             phrases.setdefault(tuple(row[name] for name in _SAMPLE), []).append(row)
         own = samples.take(pa.array([places[phrase] for phrase in phrases])).to_pylist()
-        unknown = [row["text_id"] for row in own if not row["token_ids"]]
-        if config.exact_tokens and unknown and not exact:
-            exact.append(texts.Tokenised(config))
-        given = exact[0].rows(unknown) if exact else {}
         found: list[dict[str, Any]] = []
-        for row, variants in zip(own, phrases.values(), strict=True):
-            known = identify(row, given.get(row["text_id"]), model)
+        for row, variants, known in zip(own, phrases.values(), identities.of(own), strict=True):
             found += _phrase(variants, row, known, model)
         return pa.Table.from_pylist(found, schema=tables.TABLES["encodings"].schema)
 
     return encoded
 
 
-def identify(sample: Mapping[str, Any], given: list[int] | None, model: LanguageModel) -> _Known:
-    """The ids of a sample's tokens; `given` are those of its data set, taken if they spell the tokens."""
-    tokens, start = sample["tokens"], sample["text_start"]
-    if sample["token_ids"] and model.spells(sample["token_ids"], tokens):
-        return _Known(sample["token_ids"], "exact")
-    for ids in (given[: len(tokens)], [model.bos_id, *given][: len(tokens)]) if given else ():
-        if model.spells(ids, tokens):
-            return _Known(ids, "exact")
-    possible = [model.ids_of(token) for token in tokens[start:]]
-    if not all(possible):
-        return _Known([], "lossy")
-    first = [model.bos_id] * start
-    if any("\ufffd" in token for token in tokens[start:]):
-        return _Known(first + [ids[0] for ids in possible], "lossy")
-    [ids] = model.encode_parts(["".join(tokens[start:])])
-    if model.spells(ids, tokens[start:]):
-        return _Known(first + ids, "retokenised")
-    sure = all(len(ids) == 1 for ids in possible)
-    return _Known(first + [ids[0] for ids in possible], "retokenised" if sure else "lossy")
-
-
 def _phrase(
-    variants: list[dict[str, Any]], sample: Mapping[str, Any], known: _Known, model: LanguageModel
+    variants: list[dict[str, Any]], sample: Mapping[str, Any], known: Known, model: LanguageModel
 ) -> Iterator[dict[str, Any]]:
     """A phrase's rows: the text up to its end, and each variant from where it differs."""
     text = _digest(known.ids, "" if known.ids else "\0".join(sample["tokens"]))
@@ -127,7 +92,7 @@ class _Splice:
 
 
 def _spliced(
-    variants: list[dict[str, Any]], sample: Mapping[str, Any], known: _Known, model: LanguageModel
+    variants: list[dict[str, Any]], sample: Mapping[str, Any], known: Known, model: LanguageModel
 ) -> Iterator[_Splice]:
     """The phrase itself from the text's beginning, and each variant."""
     tokens, ids = sample["tokens"], known.ids

@@ -16,7 +16,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import model_folder
+from pipeline import model_folder, shuffled
 from pipeline.config import Config
 from pipeline.errors import PipelineError, UserError
 
@@ -166,9 +166,9 @@ def load(config: Config, precision: str = "float32") -> LanguageModel:
     model_folder.check(config)
     folder, where = config.model_folder, (device(config.device), precision)
     if folder:
-        model = _from_folder(folder.resolve(), _stamp(folder), *where)
+        model = _from_folder(folder.resolve(), _stamp(folder), *where, config.weights)
     else:
-        model = _from_name(config.model, *where)
+        model = _from_name(config.model, *where, config.weights)
     model_folder.check_range(config, model.n_layers, model.n_neurons)
     return model
 
@@ -186,10 +186,12 @@ def device(asked: str) -> str:
     return asked
 
 
-def _placed(bridge: Any, where: str, precision: str) -> Any:
-    """A model where it computes, its numbers at a precision."""
+def _placed(bridge: Any, where: str, precision: str, weights: str) -> Any:
+    """A model where it computes, its numbers at a precision, its weights trained or random."""
     import torch
 
+    if weights == "random":
+        shuffled.shuffle(bridge.original_model)
     bridge.to(device=where, dtype=getattr(torch, precision), print_details=False)
     bridge.original_model.eval()
     return bridge
@@ -203,7 +205,7 @@ def _stamp(folder: Path) -> tuple[tuple[int, int], ...]:
 
 @lru_cache(maxsize=1)
 def _from_folder(
-    folder: Path, stamp: tuple[tuple[int, int], ...], where: str, precision: str
+    folder: Path, stamp: tuple[tuple[int, int], ...], where: str, precision: str, weights: str
 ) -> LanguageModel:
     _quiet()
     try:
@@ -217,7 +219,7 @@ def _from_folder(
             raise ValueError(f"{len(tokenizer)} tokens, but the model knows {bridge.cfg.d_vocab}")
     except (ValueError, LookupError, TypeError, RuntimeError, OSError, ArithmeticError) as exc:
         raise PipelineError(f"MODEL: cannot load {folder}: {_one_line(exc)}") from exc
-    return LanguageModel(folder.name, _placed(bridge, where, precision), tokenizer)
+    return LanguageModel(folder.name, _placed(bridge, where, precision, weights), tokenizer)
 
 
 def _tokenizer(file: Path) -> Any:
@@ -260,7 +262,7 @@ def _native(settings: dict[str, Any], weights: Path) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _from_name(name: str, where: str, precision: str) -> LanguageModel:
+def _from_name(name: str, where: str, precision: str, weights: str) -> LanguageModel:
     _quiet()
     from transformer_lens.supported_models import MODEL_ALIASES, get_official_model_name
 
@@ -286,7 +288,7 @@ def _from_name(name: str, where: str, precision: str) -> LanguageModel:
             f"MODEL: cannot fetch {official} from the Hub: {_one_line(exc)}; "
             "check the name and the connection, or give a folder with the model"
         ) from exc
-    return LanguageModel(name, _placed(bridge, where, precision), tokenizer)
+    return LanguageModel(name, _placed(bridge, where, precision, weights), tokenizer)
 
 
 def _hugging_face(name: str, *, local: bool) -> tuple[Any, Any]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
 from itertools import takewhile
 
 import numpy as np
 
 from pipeline import word
+from pipeline.evidence import Evidence
 from pipeline.word_vectors import Vectors
 
 _MOST = 0.8  # share of the MATs from which one word or one affix speaks for all
@@ -23,18 +23,9 @@ _RARE = 1e-3  # frequency below which a word beside the MAT is worth naming
 _LISTED = 5
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What is known of one neuron: the MAT of each MAP, the word that holds it (the MAT itself
-    where none does), and the MAPs as phrases. Variants are left out: they are copies of their MAPs."""
-
-    mats: list[str]
-    words: list[str]
-    phrases: list[str]
-
-
 def describe(shown: Evidence, vectors: Vectors) -> str:
-    """One line about what a neuron's MATs and phrases share; there is at least one MAT."""
+    """One line about what a neuron's MATs and phrases share; there is at least one MAT. Variants are left
+    out: they are copies of their MAPs."""
     counted = Counter(name.lower() for name in shown.words)
     names = _by_count(counted)
     found = _token(shown, names) or _what(names, counted, vectors)

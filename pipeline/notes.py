@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import select, synonyms
+from pipeline import answers, select, synonyms
 from pipeline.config import Config
 
 _MEDIAN = 0.02  # pages were computed in bfloat16: medians of baselines differ by about 0.5 %
@@ -86,12 +86,37 @@ def _deviations(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
     return f"{name} differs from float32 by {middle:.2%} in the median, {high:.1%} in 1 of 100"
 
 
+def _windows(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
+    without = len(tables["evidence"]) - len(pc.unique(data["neuron"]))
+    kinds = "; ".join(f"{n:,} {kind}" for kind, n in _counted(data["kind"]))
+    return kinds + (f"; {without} neurons have none to be judged by" if len(data) and without else "")
+
+
+def _scores(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
+    """Mean F1 and balanced accuracy of each method, the control beside it."""
+    told = []
+    for method in dict.fromkeys(data["method"].to_pylist()):
+        own = data.filter(pc.field("method") == method)
+        means = {
+            control: [pc.mean(part[name]).as_py() or 0.0 for name in ("f1", "balanced_accuracy")]
+            for control in ("none", "other")
+            if len(part := own.filter(pc.field("control") == control))
+        }
+        beside = (
+            " ({:.2f}, {:.2f} with another neuron's)".format(*means["other"]) if "other" in means else ""
+        )
+        told += ["{} F1 {:.2f}, balanced accuracy {:.2f}".format(method, *means["none"]) + beside]
+    return "; ".join(told)
+
+
 def warnings(table: str, data: pa.Table, tables: Mapping[str, pa.Table], config: Config) -> list[str]:
     """What must not be overlooked about a table, a line each; usually nothing."""
     if table == "pages":
         return _pages_left_out(data)
     if table == "encodings":
         return _not_exact(data, config)
+    if table in ("descriptions", "judgements"):
+        return _not_answered(table, data)
     return _baselines(data, tables, config) if table == "activations" and len(data) else []
 
 
@@ -125,6 +150,17 @@ def _not_exact(data: pa.Table, config: Config) -> list[str]:
         f"EXACT_TOKENS: {other} of {len(texts)} texts read otherwise in {config.exact_tokens}, or are not "
         "there: is it the data set that the pages' Data Index counts in?"
     ]
+
+
+def _not_answered(table: str, data: pa.Table) -> list[str]:
+    """How many answers are missing, and why."""
+    lost = data.filter(pc.invert(pc.is_in(data["status"], pa.array(answers.KNOWN))))
+    if not len(lost):
+        return []
+    why = "; ".join(f"{n} {status}" for status, n in _counted(lost["status"]))
+    first = lost["reason"].drop_null()
+    said = f" ({first[0].as_py()})" if len(first) else ""
+    return [f"{len(lost)} of {len(data)} {table} are missing: {why}{said}; the same command asks again"]
 
 
 def _baselines(data: pa.Table, tables: Mapping[str, pa.Table], config: Config) -> list[str]:
@@ -173,5 +209,8 @@ _NOTES = {
     "activations": _status,
     "deviations": _deviations,
     "selected": _selected,
+    "windows": _windows,
     "descriptions": _status,
+    "judgements": _status,
+    "scores": _scores,
 }

@@ -26,7 +26,8 @@ class Stage:
     `settings` are fields of Config; `code` the modules whose source decides the rows; `sql` the file
     in sql/ where the stage is a SELECT. `dear` stages keep their rows by what decides them, so
     that nothing is measured or paid twice; `shared` are the tables that every one of them sees as a whole.
-    `by_content` are tables of which only a part counts, whose fingerprint stands among the settings.
+    Those of a `paid` stage are decided by their keys alone, and what failed is asked again. `by_content`
+    are tables of which only a part counts, whose fingerprint stands among the settings.
     """
 
     number: str
@@ -38,6 +39,7 @@ class Stage:
     dear: bool = False
     shared: tuple[str, ...] = ()
     by_content: tuple[str, ...] = ()
+    paid: bool = False
 
 
 def _sql(file: str) -> Stage:
@@ -49,9 +51,33 @@ SCAN = Stage(
     "010",
     "samples",
     settings=("source", "model", "layer", "text", "samples", "max_tokens", "batch_tokens"),
-    code=("scan", "batches", "language_model", "texts"),
+    code=("scan", "batches", "language_model", "shuffled", "texts"),
 )
 _MEASURING = ("measurement", "phrases", "blocks", "resume", "passes", "batches", "language_model")
+PAID_AS = "answers"  # what paid rows are kept as, whatever the code: their keys say all
+_ANSWERING = ("answers", "prompts", "evidence", "describer", "budget")
+_COUNTING = ("answers", "prompts", "evidence", "lexical", "rules", "word_vectors", "word")
+_ASKED = ("describer", "describer_model")
+PAID = {
+    "descriptions": Stage(
+        "130",
+        "descriptions",
+        ("evidence", "windows"),
+        settings=(*_ASKED, "score"),
+        code=("descriptions", *_ANSWERING),
+        dear=True,
+        paid=True,
+    ),
+    "judgements": Stage(
+        "134",
+        "judgements",
+        ("windows", "descriptions"),
+        settings=(*_ASKED, "score_control", "windows_per_call", "seed"),
+        code=("judgements", "scoring", *_ANSWERING),
+        dear=True,
+        paid=True,
+    ),
+}
 STAGES = (
     Stage("005", "pages", settings=("source", "site"), code=("pages", "sources")),
     Stage(
@@ -92,7 +118,7 @@ STAGES = (
         "encodings",
         ("variants", "samples"),
         settings=("model", "exact_tokens"),
-        code=("encodings", "language_model", "texts"),
+        code=("encodings", "identities", "language_model", "texts"),
     ),
     Stage(
         "090",
@@ -115,14 +141,31 @@ STAGES = (
     _sql("120_selected.sql"),
     _sql("125_evidence.sql"),
     Stage(
+        "127",
+        "windows",
+        ("evidence", "samples", "vectors"),
+        settings=("score", "model", "layer", "precision", "exact_tokens", "seed"),
+        code=("windows", "evidence", "identities", "batches", "language_model"),
+    ),
+    Stage(
         "130",
         "descriptions",
         ("evidence", "vocabulary"),
-        settings=("describer",),
-        code=("descriptions", "lexical", "word_vectors", "word"),
+        settings=("describer", "score"),
+        code=("descriptions", *_COUNTING),
         dear=True,
         shared=("vocabulary",),
     ),
+    Stage(
+        "134",
+        "judgements",
+        ("windows", "descriptions", "vocabulary"),
+        settings=("describer", "score_control", "windows_per_call", "seed"),
+        code=("judgements", "scoring", *_COUNTING),
+        dear=True,
+        shared=("vocabulary",),
+    ),
+    _sql("136_scores.sql"),
     _sql("140_feature_neurons.sql"),
 )
 
@@ -137,14 +180,19 @@ class Planned:
 
     @property
     def own(self) -> str:
-        """Fingerprint of what a shard's rows do not show: code, settings, shared tables."""
+        """Fingerprint of what a row's key does not show: code, settings, shared tables."""
+        if self.stage.paid:
+            return PAID_AS
         shared = {table: self.made_of["inputs"][table] for table in self.stage.shared}
         return fingerprint.of_value({**self.made_of, "inputs": shared})
 
 
 def stages(config: Config) -> tuple[Stage, ...]:
-    """The stages of a run; one that scans makes its samples with the model, from no pages."""
-    return tuple(SCAN if s.table == "samples" and config.source == "scan" else s for s in STAGES)
+    """The stages of a run; one that scans makes its samples with the model, from no pages; a language model
+    describes without a vocabulary."""
+    other = {"samples": SCAN} if config.source == "scan" else {}
+    other |= PAID if config.describer == "openai" else {}
+    return tuple(other.get(stage.table, stage) for stage in STAGES)
 
 
 def plan(config: Config) -> dict[str, Planned]:
@@ -180,7 +228,7 @@ def reason(planned: Planned, store: Store) -> str:
     ]
     changed += ["its code has changed"] if before["code"] != now["code"] else []
     changed += [f"{t} changed" for t, key in now["inputs"].items() if before["inputs"].get(t) != key]
-    return "; ".join(changed)
+    return "; ".join(changed) or "calls failed or were not made"
 
 
 def _code(stage: Stage) -> dict[str, str]:
@@ -195,7 +243,7 @@ def _code(stage: Stage) -> dict[str, str]:
 def _model(config: Config) -> dict[str, Any]:
     folder = config.model_folder
     files = {n: fingerprint.of_file(folder / n) for n in _model_files(folder)} if folder else {}
-    return {"name": config.model_name, **files}
+    return {"name": config.model_name, "weights": config.weights, **files}
 
 
 def _model_files(folder: Path) -> list[str]:

@@ -7,24 +7,33 @@ import importlib
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import collect, database, language_model, model_folder, notes, pages, select, texts
+from pipeline import (
+    answers,
+    collect,
+    database,
+    dear,
+    language_model,
+    model_folder,
+    notes,
+    pages,
+    select,
+    texts,
+)
 from pipeline.config import Config
 from pipeline.engine import Engine, InProcess
 from pipeline.errors import PipelineError, UserError
-from pipeline.plan import Planned, plan
-from pipeline.progress import progress
+from pipeline.plan import PAID, Planned, Stage, plan
 from pipeline.store import Store
-from pipeline.tables import TABLES, VERSION, empty
+from pipeline.tables import VERSION, empty
 
 _PACKAGES = ("torch", "transformer-lens", "gensim", "duckdb", "pyarrow", "datasets", "tokenizers")
 
@@ -46,15 +55,25 @@ class Tables(Mapping[str, pa.Table]):
     def __init__(self, store: Store, planned: dict[str, Planned]) -> None:
         self.store, self.planned = store, planned
         self.made = False
+        self.n_calls, self.spent_usd = 0, 0.0  # of a language model, so far
         self._read: dict[str, pa.Table] = {}
 
     def missing(self) -> list[Planned]:
         """The tables that the store does not have, in order."""
-        return [each for table, each in self.planned.items() if not self.manifest(table)]
+        return [
+            each
+            for table, each in self.planned.items()
+            if not self.manifest(table) or self.unfinished(table)
+        ]
 
     def manifest(self, table: str) -> dict | None:
         """What the store says of a table; null where it is not made yet."""
         return self.store.manifest(table, self.planned[table].key)
+
+    def unfinished(self, table: str) -> bool:
+        """Whether a table has rows that failed, or was made from such, and the next run is to try again."""
+        manifest = self.manifest(table)
+        return bool(manifest and manifest.get("unfinished"))
 
     def __getitem__(self, table: str) -> pa.Table:
         if table not in self._read:
@@ -114,6 +133,10 @@ def _refuse_early(config: Config, missing: set[str]) -> None:
         next(texts.stream(config.text, config.text_path))
     if "encodings" in missing and config.exact_tokens_path:
         texts.Tokenised(config)
+    if config.describer == "openai" and not config.dry_run and missing & PAID.keys():
+        from pipeline import describer
+
+        describer.key()
     if config.device != "auto" and missing & {"samples", "encodings", "activations"}:
         language_model.device(config.device)
 
@@ -141,6 +164,7 @@ def _make(planned: Planned, config: Config, tables: Tables, engine: Engine) -> N
         "created": datetime.now(UTC).isoformat(),
         "seconds": round(seconds, 3),
         "config": dataclasses.asdict(config),
+        "unfinished": _unfinished(stage, data, tables),
         "warnings": notes.warnings(stage.table, data, tables, config),
         "packages": {name: version(name) for name in _PACKAGES},
         "python": platform.python_version(),
@@ -183,29 +207,31 @@ def _mapped(planned: Planned, config: Config, tables: Tables, engine: Engine) ->
     """Map a stage's function over its shards."""
     table = planned.stage.table
     module = importlib.import_module(f"pipeline.{table}")
-    make = partial(module.worker, config, tables)
     if planned.stage.dear:
-        return _dear(planned, tables, module, partial(engine.map, make))
-    return _joined(table, engine.map(make, module.shards(tables)))
+        left = _left(config, tables) if planned.stage.paid else config
+        data, made = dear.rows(planned, module, left, tables, engine)
+        if planned.stage.paid:
+            tables.n_calls += pc.sum(made["tries"]).as_py() or 0
+            tables.spent_usd += pc.sum(made["most_usd"]).as_py() or 0.0
+        return data
+    return _joined(table, engine.map(partial(module.worker, config, tables), module.shards(tables)))
 
 
-def _dear(planned: Planned, tables: Tables, module: Any, mapped: Callable) -> pa.Table:
-    """Each row asked for with what is kept of it; only what was never kept is made, and then kept."""
-    table, store = planned.stage.table, tables.store
-    asked, kept = module.asked(tables), store.kept(table, planned.own)
-    first = pc.equal(pc.index_in(asked["key"], asked["key"]), pa.array(range(len(asked)), pa.int32()))
-    wanted = pc.and_(first, pc.invert(pc.is_in(asked["key"], kept["key"])))
-    shards = progress(module.shards(asked, wanted), table, unit="row", total=pc.sum(wanted).as_py())
-    parts = [kept]
-    for made in mapped(shards):
-        new = made.filter(pc.invert(pc.is_in(made["key"], kept["key"]))).cast(kept.schema)
-        store.keep(table, planned.own, new)
-        parts.append(new)
-    kept = pa.concat_tables(parts)
-    found = kept.take(pc.index_in(asked["key"], kept["key"]))
-    schema = TABLES[table].schema
-    columns = [(asked if name in TABLES[table].key else found)[name] for name in schema.names]
-    return pa.Table.from_arrays(columns, schema=schema)
+def _left(config: Config, tables: Tables) -> Config:
+    """The config with the limits that are left of the run's."""
+    calls, cost = config.max_calls, config.max_cost
+    return dataclasses.replace(
+        config,
+        max_calls=None if calls is None else max(0, calls - tables.n_calls),
+        max_cost=None if cost is None else max(0.0, cost - tables.spent_usd),
+    )
+
+
+def _unfinished(stage: Stage, data: pa.Table, tables: Tables) -> bool:
+    """Whether a table has rows that failed, or was made from such a one."""
+    if stage.paid and len(answers.known(data)) < len(data):
+        return True
+    return any(tables.unfinished(table) for table in stage.reads)
 
 
 def _joined(table: str, parts: Iterable[pa.Table]) -> pa.Table:

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from pipeline import tables
 from pipeline.errors import StoreError, TableError
 
+_MANY_FILES = 64
 _STALE_S = 24 * 3600
 _GROUP_BYTES = 32 * 2**20
 _PART = "part-00000.parquet"
@@ -89,6 +90,8 @@ class Store:
                 text = json.dumps({**manifest, "rows": len(data), "files": files}, indent=2)
                 (temporary / "manifest.json").write_text(text + "\n")
                 temporary.chmod(0o755)
+                if (old := self.manifest(table, key)) and old.get("unfinished"):
+                    shutil.rmtree(self.path(table, key), ignore_errors=True)
                 temporary.rename(self.path(table, key))
             except OSError:
                 if not self.path(table, key).exists():  # else another run was faster
@@ -104,9 +107,11 @@ class Store:
         """
         schema = tables.TABLES[table].kept
         parts = [schema.empty_table()]
-        for path in sorted((self.folder / table / "kept" / own).glob("*.parquet")):
+        for path in self._kept_files(table, own):
             try:
                 parts.append(_read(path, schema))
+            except FileNotFoundError:  # another run has just gathered it into a larger one
+                return self.kept(table, own)
             except _UNREADABLE as exc:
                 aside = path.with_suffix(".damaged")
                 reason = " ".join(str(exc).split())[:200]
@@ -126,6 +131,17 @@ class Store:
                 (temporary / _PART).rename(folder / f"{uuid.uuid4().hex}.parquet")
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
+
+    def gather(self, table: str, own: str) -> None:
+        """Put the many small files of kept rows into one."""
+        paths = self._kept_files(table, own)
+        if len(paths) > _MANY_FILES:
+            self.keep(table, own, self.kept(table, own))
+            for path in paths:
+                path.unlink(missing_ok=True)
+
+    def _kept_files(self, table: str, own: str) -> list[Path]:
+        return sorted((self.folder / table / "kept" / own).glob("*.parquet"))
 
     def prepare(self) -> None:
         """Make sure the folder can be written, and clear what runs that died left a day ago."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from pipeline import description_tables
 from pipeline.columns import (
     AVERAGES,
     FLOATS,
@@ -253,29 +254,7 @@ TABLES = {
             (*NEURON, *SCORES),
         ),
         Table("selected", "one row per (model, layer, neuron)", NEURON_KEY, (*NEURON, *SCORES)),
-        Table(
-            "evidence",
-            "one row per (model, layer, neuron)",
-            NEURON_KEY,
-            (
-                *NEURON,
-                column("mats", TEXTS, "MATs of the distinct MAPs, strongest first"),
-                column("mat_words", TEXTS, "the words that hold them, or the MATs themselves"),
-                column("max_phrases", TEXTS, "distinct MAPs, strongest first"),
-                column("raised_phrases", TEXTS, "variants above their originals, strongest first"),
-            ),
-        ),
-        Table(
-            "descriptions",
-            "one row per (model, layer, neuron)",
-            NEURON_KEY,
-            (
-                *NEURON,
-                column("describer", pa.string(), "who described"),
-                nullable("description", pa.string(), "what MATs and MAPs have in common"),
-                column("status", pa.string(), "ok, or why there is no description"),
-            ),
-        ),
+        *description_tables.TABLES,
         Table(
             "feature_neurons",
             "one row per (model, layer, neuron)",
@@ -289,6 +268,8 @@ TABLES = {
                 column("n_lossy", pa.int32(), "texts and variants measured whose ids are not sure"),
                 nullable("description", pa.string(), "what MATs and MAPs have in common"),
                 column("describer", pa.string(), "who described"),
+                nullable("detection_f1", pa.float64(), "of the description, 0..1; null unless scored"),
+                nullable("fuzzing_f1", pa.float64(), "the same where tokens are marked"),
                 column("mats", TEXTS, "MATs, strongest first"),
                 column("max_phrases", TEXTS, "distinct MAPs, strongest first"),
                 column("raised_phrases", TEXTS, "variants above their originals, strongest first"),
@@ -299,7 +280,7 @@ TABLES = {
 
 
 # Of all tables together, as published: raised with every change of a column (major), a meaning (minor).
-VERSION = "2.0.0"
+VERSION = "3.0.0"
 
 
 def check(name: str, data: pa.Table) -> pa.Table:

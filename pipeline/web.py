@@ -6,14 +6,11 @@ for everybody when the site is in trouble or asks for one. Nothing of another ho
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import quote, urljoin, urlsplit
 
 import requests
@@ -22,6 +19,7 @@ from protego import Protego
 
 from pipeline import __version__
 from pipeline.errors import PageError, PipelineError, UserError
+from pipeline.waits import retry_after
 
 AGENT = "feature-neurons"
 _LARGEST = 64 * 2**20  # bytes; pages have 1 MB
@@ -211,7 +209,7 @@ def _answer(response: requests.Response, deadline: float, *, asked_if_changed: b
     if code in (404, 410):
         return Answer("missing", reason=f"HTTP {code}")
     if code in (304, 408, 425, 429) or code >= 500:
-        wait_s = _retry_after(response.headers.get("Retry-After"))
+        wait_s = retry_after(response.headers.get("Retry-After"))
         if wait_s > _LONGEST_WAIT_S:
             raise StopError(
                 f"SITE: HTTP {code}: the site asks to be left alone for {wait_s / 60:.0f} min; what was "
@@ -244,18 +242,6 @@ def _body(response: requests.Response, deadline: float) -> bytes:
         if time.monotonic() > deadline:
             raise _TroubleError(f"not whole in time, {size:,} bytes so far")
     return b"".join(parts)
-
-
-def _retry_after(value: str | None) -> float:
-    """The seconds a Retry-After header asks for, given as seconds or as a date; 0 without one."""
-    if value is None:
-        return 0.0
-    if re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
-        return float(value)
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
 
 
 def _short(exc: BaseException) -> str:

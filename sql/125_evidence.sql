@@ -1,5 +1,5 @@
--- What a describer is shown of each selected neuron: its MATs and MAPs, and the variants that
--- activate it more than their originals.
+-- What speaks for each selected neuron: its MATs and distinct MAPs, and the variants that activate it
+-- more than their originals, each with the rank of its MAP.
 -- reads:  selected, maps, words, variants, retentions
 -- writes: evidence
 -- grain:  one row per (model, layer, neuron)
@@ -14,7 +14,14 @@ phrases as (
         model, layer, neuron,
         list(mat order by rank) as mats,
         list(coalesce(word, trim(mat)) order by rank) as mat_words,
-        list(phrase order by rank) as max_phrases
+        list(phrase order by rank) as max_phrases,
+        list(
+            translate(array_to_string(tokens[1 : mat_index - start], ''), '⟦⟧', '[]')
+            || '⟦' || translate(mat, '⟦⟧', '[]') || '⟧'
+            || translate(array_to_string(tokens[mat_index - start + 2 :], ''), '⟦⟧', '[]')
+            order by rank
+        ) as marked_phrases,
+        list(rank order by rank) as ranks
     from maps
     left join mat_words using (model, layer, neuron, rank)
     where not duplicate
@@ -23,15 +30,17 @@ phrases as (
 above as (
     select
         model, layer, neuron,
-        list(variants.phrase order by retentions.activation desc, rank, variant) as raised_phrases
+        list(variants.phrase order by retentions.activation desc, rank, variant) as raised_phrases,
+        list(rank order by retentions.activation desc, rank, variant) as raised_ranks
     from retentions
     join variants using (model, layer, neuron, rank, variant)
     where raised
     group by model, layer, neuron
 )
 select
-    model, layer, neuron, mats, mat_words, max_phrases,
-    coalesce(raised_phrases, []::varchar[]) as raised_phrases
+    model, layer, neuron, mats, mat_words, max_phrases, marked_phrases, ranks,
+    coalesce(raised_phrases, []::varchar[]) as raised_phrases,
+    coalesce(raised_ranks, []::integer[]) as raised_ranks
 from selected
 join phrases using (model, layer, neuron)
 left join above using (model, layer, neuron)

@@ -13,9 +13,21 @@ import pytest
 from pipeline import select, tables
 from pipeline.config import Config
 
-pytest_plugins = ["tiny_site"]
+pytest_plugins = ["tiny_site", "chat_server"]
 ROOT = Path(__file__).parent.parent
 SMALL_TEXTS = 900
+
+
+# one neuron with one MAP
+EVIDENCE = dict(
+    mats=["a"],
+    mat_words=["a"],
+    max_phrases=["a b"],
+    marked_phrases=["⟦a⟧ b"],
+    ranks=[0],
+    raised_phrases=[],
+    raised_ranks=[],
+)
 
 
 def rows(table: str, *given: dict) -> pa.Table:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipeline.lexical import Evidence
+from pipeline.evidence import Evidence
 from pipeline.lexical import describe as describe_evidence
 from pipeline.word_vectors import Vectors
 
@@ -13,7 +13,7 @@ VECTORS = Vectors(NAMES, np.array([0.2, *[1e-4] * 7]), MATRIX)
 
 
 def describe(words, phrases=(), mats=None):
-    return describe_evidence(Evidence(mats or words, words, list(phrases)), VECTORS)
+    return describe_evidence(Evidence(mats or words, words, list(phrases), [], []), VECTORS)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """080 to 140: from candidates to feature neurons, on rows written by hand."""
 
 import pytest
-from conftest import rows, run_sql
+from conftest import EVIDENCE, rows, run_sql
 from test_sql_phrases import map_row
 
 CANDIDATE = {"similarity": 0.7}
@@ -273,12 +273,12 @@ def test_evidence_holds_distinct_maps_and_the_variants_above_their_originals():
     assert found["mats"] == [" Red", " ;"]
     assert found["mat_words"] == ["red", ";"]
     assert found["max_phrases"] == ["a Red", "a ;"]
-    assert found["raised_phrases"] == ["x", "green"]
+    assert (found["raised_phrases"], found["raised_ranks"]) == (["x", "green"], [1, 0])
+    assert found["ranks"] == [0, 1]
 
 
 def test_a_feature_neuron_carries_its_scores_description_and_phrases():
     counts = dict.fromkeys(("n_originals", "n_variants", "n_raised", "n_lost", "n_lossy"), 1)
-    lists = {"mats": ["a"], "mat_words": ["a"], "max_phrases": ["a b"], "raised_phrases": []}
     scores = {"avg_activation": 2.0, "normalised_activation": 0.5, "selectivity": 0.3}
     [found] = run_sql(
         "140_feature_neurons.sql",
@@ -286,14 +286,22 @@ def test_a_feature_neuron_carries_its_scores_description_and_phrases():
             "selected": rows("selected", scores),
             "candidates": rows("candidates", CANDIDATE, CANDIDATE | {"neuron": 1}),
             "averages": rows("averages", scores_of(counts, retention=0.8)),
-            "evidence": rows("evidence", lists),
+            "evidence": rows("evidence", EVIDENCE),
             "descriptions": rows(
                 "descriptions", {"describer": "lexical", "description": "d", "status": "ok"}
             ),
+            "scores": rows("scores", score("none", 0.9), score("other", 0.1)),
         },
     )
     assert found["similarity"] == 0.7
     assert (found["retention"], found["description"], found["max_phrases"]) == (0.8, "d", ["a b"])
+    assert (found["detection_f1"], found["fuzzing_f1"]) == (0.9, None)
+
+
+def score(control, f1):
+    counts = ("true_positives", "false_positives", "true_negatives", "false_negatives", "n_failed")
+    own = dict(control=control, described=0, method="detection", f1=f1, balanced_accuracy=0.5)
+    return own | dict.fromkeys(counts, 1)
 
 
 def scores_of(counts, **more):

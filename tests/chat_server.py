@@ -1,0 +1,148 @@
+"""A server of OpenAI's protocol on this machine, of the tests' own: answers, or goes wrong as told.
+
+It is no language model: it names the first token that was marked, and judges by whether a word of the
+description stands in a window. `python tests/chat_server.py` serves it on port 8808.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from web_server import loopback
+
+MODELS = {"small": None, "gone": "2026-01-31"}
+PORT = 8808
+KEY = "sk-secret-of-the-tests"
+
+
+def completion(text: str | None, finish: str = "stop", **message: Any) -> dict[str, Any]:
+    """A chat completion with one choice."""
+    choice = dict(index=0, finish_reason=finish, message=dict(role="assistant", content=text) | message)
+    usage = dict(prompt_tokens=100, completion_tokens=10, total_tokens=110)
+    return dict(id="c", object="chat.completion", created=0, model="small", choices=[choice], usage=usage)
+
+
+def error(status: int, message: str, headers: dict[str, str] | None = None, **more: Any) -> Callable:
+    """A fault: an HTTP error as the API words it."""
+    body = dict(error=dict(message=message, type=None, param=None, code=None) | more)
+    return lambda handler: handler.give(status, json.dumps(body).encode(), headers or {})
+
+
+def body(found: object, kind: str = "application/json") -> Callable:
+    """A fault: another body than a good completion."""
+    data = found if isinstance(found, bytes) else json.dumps(found).encode()
+    return lambda handler: handler.give(200, data, {"Content-Type": kind})
+
+
+def cut_off(handler: Any) -> None:
+    """A fault: the connection breaks in the middle of an answer."""
+    data = json.dumps(completion("never whole")).encode()
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    handler.wfile.write(data[: len(data) // 2])
+    handler.wfile.flush()
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def hang(handler: Any) -> None:
+    """A fault: nothing comes for longer than anyone waits."""
+    time.sleep(1.5)
+
+
+class ChatServer:
+    """`faults` are used up first; `always` then goes on.
+
+    `asked` holds the bodies of all calls, `keys` their Authorization.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        loopback()
+        self.faults: list[Callable] = []
+        self.always: Callable | None = None
+        self.asked: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def log_message(self, *args: object) -> None: ...
+
+            def give(self, code: int, data: bytes, headers: dict[str, str]) -> None:
+                self.send_response(code)
+                for name, value in {"Content-Type": "application/json", **headers}.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def do_GET(self) -> None:
+                name = self.path.rsplit("/", 1)[1]
+                found = dict(id=name, object="model", created=0, owned_by="us")
+                found |= dict(shutdown_date=MODELS.get(name))
+                self.give(200 if name in MODELS else 404, json.dumps(found).encode(), {})
+
+            def do_POST(self) -> None:
+                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                outer.asked.append(asked)
+                outer.keys.append(self.headers["Authorization"])
+                fault = outer.faults.pop(0) if outer.faults else outer.always
+                (fault or body(completion(answer(asked))))(self)
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        self._server.daemon_threads = True
+        self.address = f"http://127.0.0.1:{self._server.server_port}/v1"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        """Serve no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def answer(asked: dict[str, Any]) -> str:
+    """What is said to a prompt: a description, or a list of judgements."""
+    shown = json.loads(asked["messages"][1]["content"])
+    if "phrases" in shown:
+        return "tokens such as " + marked(shown["phrases"][0])
+    wanted = shown["description"].split()[-1]
+    windows = shown["windows"]
+    texts = [marked(w) if "⟦" in w else w for w in windows]
+    return json.dumps([int(wanted in re.split(r"\W+", text) or wanted == text) for text in texts])
+
+
+def marked(text: str) -> str:
+    """The first marked token of a text."""
+    return text.partition("⟦")[2].partition("⟧")[0].strip()
+
+
+@pytest.fixture
+def chat(monkeypatch):
+    """The server, as the environment names it."""
+    server = ChatServer()
+    monkeypatch.setenv("OPENAI_BASE_URL", server.address)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    yield server
+    server.close()
+
+
+if __name__ == "__main__":
+    served = ChatServer(PORT)
+    print(f"OPENAI_BASE_URL={served.address}  (end with Ctrl-C)", file=sys.stderr)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        served.close()

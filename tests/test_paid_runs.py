@@ -1,0 +1,180 @@
+"""Runs that pay: each answer once, within limits, failures counted and asked again."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from chat_server import KEY, body, completion, error
+
+from pipeline import budget, database, describer
+from pipeline.describer import Describer
+from pipeline.run import run
+
+pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Waits between tries are short."""
+    monkeypatch.setattr(describer, "_WAIT_S", 0.001)
+
+
+@pytest.fixture
+def paid(small, tmp_path):
+    """The small run in a folder of its own, to be described by the server."""
+    import shutil
+
+    shutil.copytree(small.data, tmp_path / "data")
+    own = dict(data=str(tmp_path / "data"), describer="openai", describer_model="small", connections=1)
+    return dataclasses.replace(small, **own)
+
+
+def ledger(config):
+    with database.connect(config) as con:
+        return con.sql("select * from ledger").to_arrow_table().to_pylist()
+
+
+def test_every_answer_is_paid_once_and_stands_in_the_ledger(paid, chat, capsys):
+    config = dataclasses.replace(paid, price="1.0,10")
+    found = run(config)["descriptions"].to_pylist()
+    assert len(found) > 3
+    assert {row["status"] for row in found} == {"ok"}
+    assert all(row["description"].startswith("tokens such as ") for row in found)
+    err = capsys.readouterr().err
+    assert f"descriptions: {len(found)} calls of small, about " in err
+    assert " tokens, about $0.0" in err
+    entries = ledger(config)
+    assert len(entries) == len(chat.asked) == len(found)
+    assert all(row["price_usd"] == pytest.approx((100 * 1 + 10 * 10) / 1e6) for row in entries)
+    n_calls = len(chat.asked)
+    run(dataclasses.replace(config, activation=0.2))
+    assert run(config).made is True  # the database is another run's
+    assert len(chat.asked) == n_calls
+    assert chat.keys == [f"Bearer {KEY}"] * n_calls
+    for path in Path(config.data).rglob("*"):
+        assert path.is_dir() or KEY.encode() not in path.read_bytes()
+
+
+def test_what_failed_is_null_counted_and_asked_again(paid, chat, capsys):
+    chat.faults = [error(400, "odd"), body(completion("x", "length"))]
+    found = run(paid)["descriptions"].to_pylist()
+    assert [row["status"] for row in found[:2]] == ["bad_request", "length"]
+    assert [row["description"] for row in found[:2]] == [None, None]
+    assert "1 bad_request; 1 length" in capsys.readouterr().err
+    n_calls = len(chat.asked)
+    again = run(paid)
+    assert again.made
+    assert {row["status"] for row in again["descriptions"].to_pylist()} == {"ok"}
+    assert len(chat.asked) == n_calls + 2
+    assert all(again["feature_neurons"]["description"].to_pylist())
+    assert len(ledger(paid)) == n_calls + 2
+    assert run(paid).made is False
+
+
+@pytest.mark.parametrize(
+    "fault", [error(429, "q", code="insufficient_quota"), error(401, "key"), error(404, "m")]
+)
+def test_where_the_next_call_would_fail_too_no_more_is_asked(paid, chat, fault):
+    chat.always = fault
+    found = run(paid)["descriptions"].to_pylist()
+    assert len(chat.asked) == 1
+    assert {row["status"] for row in found[1:]} == {"not_asked"}
+    assert {row["reason"] for row in found} == {found[0]["reason"]}
+
+
+def test_a_server_that_is_always_in_trouble_is_left_alone(paid, chat, monkeypatch):
+    monkeypatch.setattr(budget, "TRIES", 2)
+    chat.always = error(503, "trouble")
+    found = run(paid)["descriptions"].to_pylist()
+    assert len(chat.asked) == 3 * 2
+    assert [row["status"] for row in found[:4]] == [*["server_error"] * 3, "not_asked"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "why"),
+    [
+        (dict(max_calls=2), "MAX_CALLS is reached"),
+        (dict(max_cost=0.004, price="1.0,10"), "MAX_COST would be passed"),
+        (dict(dry_run=True), "DRY_RUN"),
+    ],
+)
+def test_limits_stop_before_they_are_passed_and_the_next_run_goes_on(paid, chat, limit, why):
+    found = run(dataclasses.replace(paid, **limit))["descriptions"].to_pylist()
+    asked = len(chat.asked)
+    assert asked == limit.get("max_calls", 0) or (0 < asked < len(found) and "max_cost" in limit)
+    assert [row["status"] for row in found] == ["ok"] * asked + ["not_asked"] * (len(found) - asked)
+    assert {row["reason"] for row in found[asked:]} == {why}
+    assert {row["status"] for row in run(paid)["descriptions"].to_pylist()} == {"ok"}
+    assert len(chat.asked) == len(found)
+
+
+def test_ctrl_c_loses_no_answer(paid, chat, monkeypatch):
+    ask_once = Describer.ask
+    asked = []
+
+    def interrupted(self, messages, *limits):
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        asked.append(messages)
+        return ask_once(self, messages, *limits)
+
+    monkeypatch.setattr(Describer, "ask", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(paid)
+    monkeypatch.setattr(Describer, "ask", ask_once)
+    found = run(paid)["descriptions"].to_pylist()
+    assert {row["status"] for row in found} == {"ok"}
+    assert len(chat.asked) == len(found)
+
+
+@pytest.fixture
+def scored(paid):
+    """The same, with descriptions scored."""
+    return dataclasses.replace(paid, score=True, score_control=True)
+
+
+def test_descriptions_and_judgements_are_announced_paid_once_and_in_the_ledger(scored, chat, capsys):
+    config = dataclasses.replace(scored, price="1,10")
+    found = run(config)
+    err = capsys.readouterr().err
+    n_described, n_judged = len(found["descriptions"]), len(found["judgements"])
+    assert f"descriptions: {n_described} calls of small" in err
+    assert f"then judgements: {n_judged} calls of small" in err
+    with database.connect(config) as con:
+        paid_for = dict(con.sql("select purpose, count(*) from ledger group by 1").fetchall())
+    assert sum(paid_for.values()) == len(chat.asked)
+    assert set(paid_for) == {"descriptions", "judgements"}
+    assert set(found["judgements"]["status"].to_pylist()) == {"ok"}
+    again = dataclasses.replace(config, activation=0.2)
+    n_asked = len(chat.asked)
+    run(again)
+    own = [call for call in chat.asked[n_asked:] if "phrases" in call["messages"][1]["content"]]
+    assert own == []
+
+
+def test_the_limit_of_calls_is_one_for_both(scored, chat):
+    n_described = len(run(dataclasses.replace(scored, dry_run=True))["descriptions"])
+    limit = n_described + 3
+    found = run(dataclasses.replace(scored, max_calls=limit))
+    assert len(chat.asked) == limit
+    said = found["judgements"].to_pylist()
+    assert [row["status"] for row in said].count("ok") == 3
+    assert {row["answers"] is None for row in said if row["status"] != "ok"} == {True}
+
+
+def test_a_judgement_that_fails_is_null_counted_apart_and_asked_again(scored, chat, capsys):
+    run(dataclasses.replace(scored, score=False))
+    chat.faults = [*[body(completion("[1, 0]"))] * 2, error(400, "odd")]
+    chat.faults = [body(completion("tokens such as a"))] * len(
+        run(dataclasses.replace(scored, dry_run=True))["descriptions"]
+    ) + chat.faults
+    found = run(scored)
+    failed = [row for row in found["judgements"].to_pylist() if row["status"] != "ok"]
+    assert sorted(row["status"] for row in failed) == ["bad_request", "malformed", "malformed"]
+    assert [row["answers"] for row in failed] == [None] * 3
+    assert sum(row["n_failed"] for row in found["scores"].to_pylist()) == 3
+    assert "2 malformed; 1 bad_request" in capsys.readouterr().err
+    n_asked = len(chat.asked)
+    again = run(scored)
+    assert len(chat.asked) == n_asked + 3
+    assert sum(row["n_failed"] for row in again["scores"].to_pylist()) == 0
