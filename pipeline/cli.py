@@ -119,7 +119,7 @@ def _plan(config: Config, args: argparse.Namespace) -> int:
         print(pages.outstanding(config), file=sys.stderr)
     for table, planned in stages.items():
         manifest = store.manifest(table, planned.key)
-        if manifest:
+        if manifest and not manifest.get("unfinished"):
             state = f"done   {manifest['rows']:>9,} rows, {manifest['created'][:16].replace('T', ' ')}"
         else:
             state = f"to do  {plan.reason(planned, store)}"

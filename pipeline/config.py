@@ -77,7 +77,9 @@ class Config:
         "https://neuroscope.io, and for the embedded model its recording",
     )
     rate: float = _option(2.0, "pages asked of the site per second, at most")
-    connections: int = _option(4, "pages asked of the site at once, at most")
+    connections: int = _option(
+        4, "pages of the site, or calls of DESCRIBER_MODEL, asked for at once, at most"
+    )
     refresh: bool = _option(False, "ask the site whether pages that are kept have changed", alone=True)
     text: str = _option(
         EMBEDDED,

@@ -100,12 +100,13 @@ def _scores(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
         means = {
             control: [pc.mean(part[name]).as_py() or 0.0 for name in ("f1", "balanced_accuracy")]
             for control in ("none", "other")
-            if len(part := own.filter(pc.field("control") == control))
+            if len((part := own.filter(pc.field("control") == control))["f1"].drop_null())
         }
         beside = (
             " ({:.2f}, {:.2f} with another neuron's)".format(*means["other"]) if "other" in means else ""
         )
-        told += ["{} F1 {:.2f}, balanced accuracy {:.2f}".format(method, *means["none"]) + beside]
+        if "none" in means:
+            told += ["{} F1 {:.2f}, balanced accuracy {:.2f}".format(method, *means["none"]) + beside]
     return "; ".join(told)
 
 

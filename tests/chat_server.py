@@ -73,6 +73,9 @@ class ChatServer:
         self.always: Callable | None = None
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
+        self.delay_s = 0.0
+        self.at_once = self.most_at_once = 0
+        self._mutex = threading.Lock()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -100,7 +103,15 @@ class ChatServer:
                 outer.asked.append(asked)
                 outer.keys.append(self.headers["Authorization"])
                 fault = outer.faults.pop(0) if outer.faults else outer.always
-                (fault or body(completion(answer(asked))))(self)
+                with outer._mutex:
+                    outer.at_once += 1
+                    outer.most_at_once = max(outer.most_at_once, outer.at_once)
+                try:
+                    time.sleep(outer.delay_s)
+                    (fault or body(completion(answer(asked))))(self)
+                finally:
+                    with outer._mutex:
+                        outer.at_once -= 1
 
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True

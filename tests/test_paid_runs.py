@@ -1,13 +1,18 @@
 """Runs that pay: each answer once, within limits, failures counted and asked again."""
 
 import dataclasses
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 from chat_server import KEY, body, completion, error
+from conftest import ROOT
 
 from pipeline import budget, database, describer
-from pipeline.describer import Describer
+from pipeline.config import OPTIONS
 from pipeline.run import run
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
@@ -108,23 +113,46 @@ def test_limits_stop_before_they_are_passed_and_the_next_run_goes_on(paid, chat,
     assert len(chat.asked) == len(found)
 
 
-def test_ctrl_c_loses_no_answer(paid, chat, monkeypatch):
-    ask_once = Describer.ask
-    asked = []
+def settings_of(config):
+    """A config as the command takes it."""
+    given = {f.name: getattr(config, f.name) for f in OPTIONS}
+    kept = {k: v for k, v in given.items() if v not in (None, False)}
+    return [part for k, v in kept.items() for part in (f"--{k.replace('_', '-')}", str(v))]
 
-    def interrupted(self, messages, *limits):
-        if len(asked) == 2:
-            raise KeyboardInterrupt
-        asked.append(messages)
-        return ask_once(self, messages, *limits)
 
-    monkeypatch.setattr(Describer, "ask", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        run(paid)
-    monkeypatch.setattr(Describer, "ask", ask_once)
-    found = run(paid)["descriptions"].to_pylist()
-    assert {row["status"] for row in found} == {"ok"}
-    assert len(chat.asked) == len(found)
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
+def test_ctrl_c_loses_no_answer_and_a_kill_only_those_under_way(scored, chat, kill):
+    scored = dataclasses.replace(scored, connections=4)
+    chat.delay_s = 0.3
+    args = [sys.executable, "-m", "pipeline", "run", *settings_of(scored)]
+    with subprocess.Popen(args, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while len(chat.asked) < 12:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(kill)
+        _, told = process.communicate(timeout=20)
+    asked = len(chat.asked)
+    if kill == signal.SIGINT:
+        assert process.returncode == 130
+        assert told.endswith("interrupted; what was whole is kept, the same command continues\n")
+    found = run(scored)
+    n_rows = len(found["descriptions"]) + len(found["judgements"])
+    lost = 0 if kill == signal.SIGINT else scored.connections
+    assert asked < n_rows
+    assert n_rows <= len(chat.asked) <= n_rows + lost
+
+
+def test_calls_under_way_at_once_are_as_many_as_asked_for_and_a_bad_key_is_shown_once(paid, chat):
+    config = dataclasses.replace(paid, connections=3)
+    chat.always = error(401, "key")
+    assert {row["status"] for row in run(config)["descriptions"].to_pylist()} == {
+        "unauthorised",
+        "not_asked",
+    }
+    assert len(chat.asked) == 1
+    chat.always, chat.delay_s = None, 0.3
+    assert {row["status"] for row in run(config)["descriptions"].to_pylist()} == {"ok"}
+    assert chat.most_at_once == 3
 
 
 @pytest.fixture
