@@ -57,8 +57,10 @@ lock: ## write requirements.lock from what pip finds newest, torch as pinned
 build: .venv/.installed ## train the embedded model anew (data/demo/README.md)
 	@$(BIN)/python data/demo/build.py
 
-record: .venv/.installed ## record the embedded model's site anew (cassettes/README.md)
+record: .venv/.installed ## record the cassettes anew (cassettes/README.md)
 	@$(BIN)/python cassettes/record.py
+	@rm -rf cassettes/describer
+	@$(BIN)/python -m pytest --record-mode=rewrite tests/test_recorded_answers.py
 
 clean: ## remove results and environment; the embedded model and fetched pages stay
 	rm -rf .venv data/store data/site data/neurons.duckdb data/bench.json

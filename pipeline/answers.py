@@ -18,7 +18,6 @@ from pipeline.prompts import Prompt
 
 Row = Mapping[str, Any]
 KNOWN = ("ok", "no_feature")  # answered: what else is asked again by the next run
-NOT_ASKED = "not_asked"
 
 
 def key(prompt: Prompt, config: Config) -> str:

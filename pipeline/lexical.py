@@ -59,25 +59,24 @@ def _what(names: list[str], counted: Counter[str], vectors: Vectors) -> str:
     listed = _listed(names)
     if sum(n for name, n in counted.items() if name.isdecimal()) >= _MOST * total:
         return f"numbers: {listed}"
-    if prefix := _affix(names, counted):
+    if prefix := _affix(names):
         return f'words that begin with "{prefix}": {listed}'
-    if suffix := _affix([name[::-1] for name in names], {k[::-1]: n for k, n in counted.items()}):
+    if suffix := _affix([name[::-1] for name in names]):
         return f'words that end in "{suffix[::-1]}": {listed}'
     if near := _nearest(names, vectors):
         return f'words like "{near}": {listed}'
     return listed
 
 
-def _affix(names: list[str], counted: dict[str, int]) -> str:
-    """The longest beginning that at least `_MOST` of the MATs share; empty if too short."""
-    total = sum(counted.values())
+def _affix(names: list[str]) -> str:
+    """The longest beginning that at least `_MOST` of the words share; empty if too short."""
     best = ""
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
             shared = _shared_beginning(one, other)
-            holders = sum(n for name, n in counted.items() if name.startswith(shared))
+            holders = sum(name.startswith(shared) for name in names)
             longer = len(shared) >= max(_AFFIX, len(best) + 1)
-            if longer and shared.isalpha() and holders >= _MOST * total:
+            if longer and shared.isalpha() and holders >= _MOST * len(names):
                 best = shared
     return best
 

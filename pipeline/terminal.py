@@ -43,7 +43,8 @@ phrases as (
     where not duplicate
     group by model, layer, neuron
 )
-select neuron, avg_activation, normalised_activation, similarity, selectivity, description, phrases
+select neuron, avg_activation, normalised_activation, similarity, selectivity, detection_f1, description,
+    phrases
 from strongest
 join phrases using (model, layer, neuron)
 order by avg_activation desc, neuron
@@ -72,14 +73,16 @@ def results(tables: Mapping[str, pa.Table], config: Config) -> str:
         con.register("feature_neurons", tables["feature_neurons"])
         con.register("maps", tables["maps"])
         rows = con.execute(_RESULTS, {"shown": _SHOWN, "phrases": _PHRASES}).fetchall()
+    scored = len(tables["scores"]) > 0
     if not rows:
         lines.append(
             "No feature neuron passes these thresholds; lower SIMILARITY, ACTIVATION or SELECTIVITY."
         )
     else:
-        lines += ["", "neuron  avg act   norm    sim  select  description"]
-    for number, average, norm, similarity, selectivity, text, phrases in rows:
+        lines += ["", f"neuron  avg act   norm    sim  select  {'   F1  ' if scored else ''}description"]
+    for number, average, norm, similarity, selectivity, f1, text, phrases in rows:
         scores = f"{norm:6.2f} {similarity:6.2f}  {_number(selectivity)}"
+        scores += f"  {_number(f1)}" if scored else ""
         lines.append(f"{number:>6} {average:>8.3g} {scores}  {plain(text or '-')}")
         lines += [f"{'':39} {_marked(phrase['tokens'], phrase['mat'])}" for phrase in phrases]
     if len(tables["feature_neurons"]) > len(rows):
@@ -133,17 +136,19 @@ def _why_none(con: duckdb.DuckDBPyConnection, number: int) -> str:
 
 
 def _headline(con: duckdb.DuckDBPyConnection, number: int) -> str:
-    model, layer, similarity, norm, selectivity, text = con.execute(
+    model, layer, similarity, norm, selectivity, text, f1 = con.execute(
         "select model, layer, similarity.similarity, normalised.normalised_activation, "
-        "normalised.selectivity, description from similarity "
+        "normalised.selectivity, descriptions.description, detection_f1 from similarity "
         "left join normalised using (model, layer, neuron) "
-        "left join descriptions using (model, layer, neuron) where neuron = ?",
+        "left join descriptions using (model, layer, neuron) "
+        "left join feature_neurons using (model, layer, neuron) where neuron = ?",
         [number],
     ).fetchone()
+    score = "" if f1 is None else f", F1 of the description {_number(f1).strip()}"
     return (
         f"{plain(model)}, layer {layer}, neuron {number}: {plain(text or 'no feature neuron')}\n"
         f"similarity {_number(similarity)}, normalised activation {_number(norm)}, "
-        f"selectivity {_number(selectivity)}"
+        f"selectivity {_number(selectivity)}{score}"
     )
 
 

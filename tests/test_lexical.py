@@ -32,6 +32,12 @@ def test_a_description_names_what_the_mats_share(mats, expected):
     assert describe(mats) == expected
 
 
+def test_a_beginning_speaks_for_words_only_if_most_of_them_have_it():
+    """However often the few that have it are the MAT."""
+    found = describe(["physicist"] * 6 + ["physician", "mathematician", "philologist"])
+    assert "begin" not in found
+
+
 def test_rare_words_beside_the_mat_in_half_of_the_phrases_are_named():
     phrases = ["the of family", "type of the family", "of a table", "of the family"]
     assert describe(["of"] * 4, phrases) == 'the word "of", beside "family"'

@@ -5,8 +5,9 @@ import subprocess
 
 import pytest
 from conftest import ROOT
+from test_recorded_answers import FAILURES
 
-from pipeline import cli, database
+from pipeline import cli, database, describer
 from pipeline.config import OPTIONS
 from pipeline.plan import STAGES
 
@@ -39,6 +40,16 @@ def test_the_stages_are_those_of_the_plan():
         assert (ROOT / file).is_file()
         assert (stage.sql or "pipeline/") in file
         assert tuple(re.findall(r"\w+", reads)) == stage.reads
+
+
+def test_the_failures_are_those_that_the_code_knows():
+    table = README.partition("<!-- failures -->")[2].partition("<!-- end of failures -->")[0]
+    told = set(re.findall(r"\| `(\w+)` \|", table))
+    source = "".join((ROOT / f"pipeline/{n}.py").read_text() for n in ("describer", "budget", "judgements"))
+    for status in told:
+        assert f'"{status}"' in source, status
+    assert told >= {*describer.STOP, *describer.TROUBLE, "malformed", "bad_request"}
+    assert told == FAILURES.keys() | {"server_error", "timeout", "no_connection", "malformed", "not_asked"}
 
 
 @pytest.mark.parametrize("question", re.findall(r"```sql\n(.+?)```", README, re.S))
