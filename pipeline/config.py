@@ -12,7 +12,6 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pipeline import settings
 from pipeline.errors import UserError
@@ -166,22 +165,7 @@ class Config:
     @property
     def neuron_ranges(self) -> tuple[tuple[int, int], ...]:
         """The neurons asked for as (first, last) pairs, both ends included, sorted."""
-        spec = self.neurons.strip()
-        if spec == "all":
-            return ((0, LAST_NEURON),)
-        is_count = re.fullmatch(r"\d{1,10}", spec)
-        listed = f"0-{int(spec) - 1}" if is_count else spec.removesuffix(",")
-        ranges = []
-        for part in listed.split(","):
-            match = re.fullmatch(r"\s*(\d{1,10})\s*(?:-\s*(\d{1,10})\s*)?", part)
-            first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-            if first > last or last > LAST_NEURON:
-                raise UserError(
-                    f"NEURONS is {self.neurons!r}; give a count (64), a range (0-63), "
-                    "a list (3,7,12) or all"
-                )
-            ranges.append((first, last))
-        return tuple(sorted(ranges))
+        return settings.ranges("NEURONS", self.neurons, LAST_NEURON)
 
     @property
     def model_folder(self) -> Path | None:
@@ -217,12 +201,7 @@ class Config:
     @property
     def prices(self) -> tuple[float, float] | None:
         """USD per million tokens read and written, or null where unknown."""
-        if self.price is None:
-            return None
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*,\s*(\d+(?:\.\d+)?)\s*", self.price)
-        if not match:
-            raise UserError(f"PRICE is {self.price!r}; give two numbers, such as 0.1,0.4")
-        return float(match[1]), float(match[2])
+        return None if self.price is None else settings.pair("PRICE", self.price)
 
     @property
     def exact_tokens_path(self) -> Path | None:
@@ -264,22 +243,7 @@ class Config:
         """
         if self.site is None:
             return None
-        if not self.site.strip():
-            raise UserError("SITE is empty; leave it out to use https://neuroscope.io")
-        try:
-            parts = urlsplit(self.site)
-            _ = parts.port
-        except ValueError as exc:
-            raise UserError(
-                f"SITE is {self.site!r}: {exc}; an address is such as https://neuroscope.io"
-            ) from exc
-        if parts.scheme in ("http", "https"):
-            is_host = re.fullmatch(r"[\w.-]+|[0-9a-f:]+", parts.hostname or "")
-            if not is_host or "@" in parts.netloc or parts.query or parts.fragment:
-                raise UserError(
-                    f"SITE is {self.site!r}; an address has a host, and no name, password, query or "
-                    "fragment, such as https://neuroscope.io"
-                )
+        if settings.is_address("SITE", self.site):
             return None
         path = settings.path("SITE", self.site)
         if not path.is_dir():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
+import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipeline.errors import UserError
 
@@ -48,3 +50,49 @@ def between(name: str, value: float, low: float, high: float | None) -> None:
         if low == -math.inf:
             limits = "a finite number"
         raise UserError(f"{name.upper()} is {value}; it must be {limits}")
+
+
+def ranges(name: str, spec: str, last_of_all: int) -> tuple[tuple[int, int], ...]:
+    """Numbers as (first, last) pairs, both ends included, sorted: of 64, 0-63, 3,7,12 or all."""
+    if spec.strip() == "all":
+        return ((0, last_of_all),)
+    is_count = re.fullmatch(r"\d{1,10}", spec.strip())
+    listed = f"0-{int(spec) - 1}" if is_count else spec.strip().removesuffix(",")
+    found = []
+    for part in listed.split(","):
+        match = re.fullmatch(r"\s*(\d{1,10})\s*(?:-\s*(\d{1,10})\s*)?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last or last > last_of_all:
+            raise UserError(
+                f"{name} is {spec!r}; give a count (64), a range (0-63), a list (3,7,12) or all"
+            )
+        found.append((first, last))
+    return tuple(sorted(found))
+
+
+def pair(name: str, given: str) -> tuple[float, float]:
+    """Two numbers with a comma between."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*,\s*(\d+(?:\.\d+)?|\.\d+)\s*", given)
+    if not match:
+        raise UserError(f"{name} is {given!r}; give two numbers, such as 0.1,0.4")
+    return float(match[1]), float(match[2])
+
+
+def is_address(name: str, given: str) -> bool:
+    """Whether something is an address on the web; raises UserError where it is one that cannot be."""
+    if not given.strip():
+        raise UserError(f"{name} is empty; leave it out to use https://neuroscope.io")
+    try:
+        parts = urlsplit(given)
+        _ = parts.port
+    except ValueError as exc:
+        raise UserError(f"{name} is {given!r}: {exc}; an address is such as https://neuroscope.io") from exc
+    if parts.scheme not in ("http", "https"):
+        return False
+    is_host = re.fullmatch(r"[\w.-]+|[0-9a-f:]+", parts.hostname or "")
+    if not is_host or "@" in parts.netloc or parts.query or parts.fragment:
+        raise UserError(
+            f"{name} is {given!r}; an address has a host, and no name, password, query or fragment, "
+            "such as https://neuroscope.io"
+        )
+    return True
