@@ -64,7 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "plan", _plan, "what is done, what would run and why", OPTIONS)
     data = tuple(f for f in OPTIONS if f.name == "data")
     sql = _command(commands, "sql", _sql, "ask the results in SQL; without a question, a prompt", data)
-    sql.add_argument("query", nargs="?", help="a SELECT of DuckDB over the tables of the last run")
+    sql.add_argument(
+        "query",
+        nargs="?",
+        help="a SELECT of DuckDB over the tables of the last run, or a .sql file with one",
+    )
     sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
     show = _command(commands, "show", _show, "a neuron's MAPs, coloured by activation", data)
     show.add_argument("neuron", type=int, metavar="NEURON")
@@ -133,7 +137,9 @@ def _sql(config: Config, args: argparse.Namespace) -> int:
     with database.connect(config) as con:
         if args.query is None:
             return terminal.prompt(con)
-        text = terminal.answer(con, args.query, args.format)
+        is_file = args.query.endswith(".sql")  # no SELECT ends so
+        query = Path(args.query).read_text(encoding="utf-8") if is_file else args.query
+        text = terminal.answer(con, query, args.format)
         print(terminal.steady(text) if sys.stdout.isatty() else text, end="")
     return 0
 

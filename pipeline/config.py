@@ -62,6 +62,9 @@ class Config:
     layer: int = _option(1, "layer of the neurons, 0-based")
     neurons: str = _option("all", "which neurons: a count (64), 0-63, 3,7,12 or all")
     similarity: float = _option(0.6, "a candidate's least mean similarity of its MAPs, -1..1")
+    group_similarity: float = _option(
+        0.5, "least mean similarity at which two groups of a neuron's MAPs are one, -1..1"
+    )
     activation: float = _option(0.3, "a feature neuron's least normalised activation, 0..1")
     selectivity: float | None = _option(
         None, "a feature neuron's least selectivity (synonyms less controls); off by default"
@@ -128,6 +131,7 @@ class Config:
     max_tokens: int = _fixed(1024, "longest text of a sample, BOS included, if the model allows it")
     context_tokens: int = _fixed(5, "tokens of a MAP on each side of the MAT")
     max_overlap: float = _fixed(0.8, "share of common words from which two MAPs are one, 0..1")
+    group_maps: int = _fixed(4, "MAPs that a group needs to count as one thing a neuron stands for")
     controls: int = _fixed(5, "unrelated words put into the place of the MAT's word")
     control_share: float = _fixed(0.5, "share of the words of like frequency, least similar, to draw from")
     batch_tokens: int | None = _fixed(
@@ -269,6 +273,7 @@ _DEFAULTS = {f.name: f.default for f in dataclasses.fields(Config)}
 _LIMITS = (
     ("layer", 0, None),
     ("similarity", -1, 1),
+    ("group_similarity", -1, 1),
     ("activation", 0, 1),
     ("selectivity", -math.inf, None),
     ("synonyms", 1, 100),
@@ -276,7 +281,10 @@ _LIMITS = (
     ("connections", 1, 32),
     *((name, 0, None) for name in ("max_calls", "max_cost")),
     *((name, 0.001, None) for name in ("timeout_s", "retry_wait_s")),
-    *((name, 1, None) for name in ("memory_mb", "samples", "context_tokens", "controls", "tries")),
+    *(
+        (name, 1, None)
+        for name in ("memory_mb", "samples", "context_tokens", "controls", "tries", "group_maps")
+    ),
     *((name, 1, None) for name in ("batch_tokens", "windows_per_call")),
     ("max_tokens", 2, None),
     *((name, 0, 1) for name in ("max_overlap", "control_share")),

@@ -64,6 +64,7 @@ def _fill(
         con.execute(f"create table {table} as select * from data")  # a name of the plan
         con.unregister("data")
     _ledger(con, store)
+    _comment(con)
     con.execute("create table settings (name varchar primary key, value varchar)")
     settings = {**dataclasses.asdict(config), "key": _key(planned)}
     con.executemany(
@@ -71,6 +72,15 @@ def _fill(
         [(name, None if value is None else str(value)) for name, value in settings.items()],
     )
     con.execute((resource("sql") / "macros.sql").read_text(encoding="utf-8"))
+
+
+def _comment(con: duckdb.DuckDBPyConnection) -> None:
+    """Say at each table and column what it holds; the words are our own."""
+    quoted = lambda text: "'" + text.replace("'", "''") + "'"  # noqa: E731
+    for name, table in tables.TABLES.items():
+        con.execute(f"comment on table {name} is {quoted(table.grain)}")
+        for column in table.columns:
+            con.execute(f'comment on column {name}."{column.name}" is {quoted(column.doc)}')
 
 
 def _ledger(con: duckdb.DuckDBPyConnection, store: Store) -> None:

@@ -104,6 +104,13 @@ STAGES = (
         code=("vectors", "word_vectors"),
     ),
     _sql("050_similarity.sql"),
+    Stage(
+        "055",
+        "groups",
+        ("maps", "vectors"),
+        settings=("group_similarity", "group_maps", "similarity"),
+        code=("groups",),
+    ),
     _sql("060_candidates.sql"),
     Stage(
         "070",

@@ -8,6 +8,7 @@ from pipeline import description_tables
 from pipeline.columns import (
     AVERAGES,
     FLOATS,
+    INTEGERS,
     NEURON,
     NEURON_KEY,
     SAMPLE,
@@ -146,6 +147,20 @@ TABLES = {
             ),
         ),
         Table(
+            "groups",
+            "one row per group of a neuron's distinct MAPs; MAPs without a vector are in none",
+            (*NEURON_KEY, "number"),
+            (
+                *NEURON,
+                column("number", pa.int32(), "of the group among the neuron's, 0 is the largest"),
+                column("n_maps", pa.int32(), "distinct MAPs in it"),
+                nullable("similarity", pa.float64(), "mean cosine over pairs of them, -1..1; null for one"),
+                column("clean", pa.bool_(), "large enough, and as alike as a candidate's MAPs are"),
+                column("ranks", INTEGERS, "their ranks, strongest first"),
+                column("mats", TEXTS, "their MATs"),
+            ),
+        ),
+        Table(
             "candidates",
             "one row per (model, layer, neuron)",
             NEURON_KEY,
@@ -280,7 +295,7 @@ TABLES = {
 
 
 # Of all tables together, as published: raised with every change of a column (major), a meaning (minor).
-VERSION = "3.0.0"
+VERSION = "4.0.0"
 
 
 def check(name: str, data: pa.Table) -> pa.Table:

@@ -43,3 +43,99 @@ left join descriptions using (model, layer, neuron)
 where normalised_activation >= min_activation
     and coalesce(selectivity, '-infinity'::double) >= min_selectivity
 order by avg_activation desc, neuron;
+
+-- The neurons whose MAPs hold a word, in lower case: in how many of them, and in how many it is the MAT's.
+create or replace macro neurons_with_word(sought) as table
+with holding as (
+    select distinct model, layer, neuron, rank, bool_or(words.is_mat) as is_mat
+    from words
+    where words.word = lower(sought)
+    group by model, layer, neuron, rank
+)
+select
+    model, layer, neuron, count(*)::integer as n_maps, (count(*) filter (is_mat))::integer as n_mats,
+    any_value(similarity.similarity) as similarity,
+    list(maps.phrase order by rank) as phrases
+from holding
+join maps using (model, layer, neuron, rank)
+join similarity using (model, layer, neuron)
+group by model, layer, neuron
+order by n_mats desc, n_maps desc, model, layer, neuron;
+
+-- The neurons whose MAPs are most like those of one: mean cosine over all pairs of a MAP of each.
+create or replace macro neighbours_of(number, most := 10) as table
+with own as (
+    select model, layer, vector
+    from vectors
+    where neuron = number and vector is not null
+)
+select
+    vectors.model, vectors.layer, vectors.neuron,
+    avg(list_inner_product(own.vector, vectors.vector)) as similarity,
+    any_value(descriptions.description) as description
+from own
+join vectors on own.model = vectors.model and own.layer = vectors.layer
+left join descriptions
+    on descriptions.model = vectors.model
+    and descriptions.layer = vectors.layer
+    and descriptions.neuron = vectors.neuron
+where vectors.neuron != number and vectors.vector is not null
+group by all
+order by similarity desc, vectors.neuron
+limit most;
+
+-- How a neuron's activations are distributed over the tokens of its samples: the tokens in each of some
+-- equally wide bins from the lowest to the highest, with a token that activates so as an example.
+create or replace macro activation_histogram(number, bins := 10) as table
+with tokens as (
+    select
+        unnest(tokens[text_start + 1 :]) as token,
+        unnest(activations[text_start + 1 :])::double as activation
+    from samples
+    where neuron = number and activations is not null
+),
+ranged as (
+    select *, min(activation) over () as low, max(activation) over () as high
+    from tokens
+    where activation is not null
+),
+binned as (
+    select
+        *,
+        least(bins - 1, floor((activation - low) / nullif(high - low, 0) * bins))::integer as bin
+    from ranged
+)
+select
+    coalesce(bin, 0) as bin, low + coalesce(bin, 0) * (high - low) / bins as from_activation,
+    low + (coalesce(bin, 0) + 1) * (high - low) / bins as to_activation,
+    count(*)::integer as n_tokens, arg_max(token, activation) as example
+from binned
+group by all
+order by bin;
+
+-- Neurons that stand for more than one thing: at least two clean groups that hold half of their MAPs.
+create or replace macro polysemantic_neurons(min_groups := 2, min_share := 0.5) as table
+with grouped as (
+    select
+        groups.model, groups.layer, groups.neuron, any_value(similarity.similarity) as similarity,
+        count(*)::integer as n_groups, sum(groups.n_maps)::integer as n_grouped,
+        any_value(similarity.n_distinct) as n_distinct,
+        list(
+            {'similarity': groups.similarity, 'n_maps': groups.n_maps, 'mats': list_distinct(mats)}
+            order by number
+        ) as groups
+    from groups
+    join similarity using (model, layer, neuron)
+    where clean
+    group by groups.model, groups.layer, groups.neuron
+)
+select *
+from grouped
+where n_groups >= min_groups and n_grouped >= min_share * n_distinct
+order by n_grouped desc, model, layer, neuron;
+
+comment on macro table feature_neurons_at is 'feature neurons at other thresholds';
+comment on macro table neurons_with_word is 'neurons whose MAPs hold a word';
+comment on macro table neighbours_of is 'neurons whose MAPs are most like those of one';
+comment on macro table activation_histogram is 'how activations of a neuron are distributed';
+comment on macro table polysemantic_neurons is 'neurons that stand for more than one thing';

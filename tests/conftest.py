@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,9 @@ pytest_plugins = ["tiny_site", "chat_server"]
 ROOT = Path(__file__).parent.parent
 SMALL_TEXTS = 900
 
+
+# what a shell starts in the background ignores Ctrl-C, and so would the programs that tests start
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # one neuron with one MAP
 EVIDENCE = dict(

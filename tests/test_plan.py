@@ -40,7 +40,7 @@ def test_the_same_config_plans_the_same_keys():
     [
         ({"activation": 0.7}, "selected"),
         ({"selectivity": 0.1}, "selected"),
-        ({"similarity": 0.8}, "candidates"),
+        ({"similarity": 0.8}, "groups"),
         ({"synonyms": 3}, "synonyms"),
         ({"inflections": "skip"}, "synonyms"),
     ],
