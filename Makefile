@@ -15,7 +15,7 @@ GIVEN = $(foreach name,$(OPTIONS),$(if $($(name)),--$(call lower,$(name)) $(call
 DATA_GIVEN = $(if $(DATA),--data $(call quoted,$(DATA)))
 DATABASE = $(call quoted,$(or $(DATA),data)/neurons.duckdb)
 
-.PHONY: help data plan sql check test lint bench lock build record clean
+.PHONY: help data plan report sql check test lint bench lock build record clean
 .DEFAULT_GOAL := help
 
 help: ## print this help
@@ -23,7 +23,7 @@ help: ## print this help
 	@echo
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
 	@echo
-	@echo "Variables of data and plan: $(OPTIONS)"
+	@echo "Variables of data, plan and report: $(OPTIONS)"
 	@echo "Their meaning: .venv/bin/python -m pipeline run --help"
 
 data: .venv/.installed ## find feature neurons: by default in layer 1 of the embedded model
@@ -31,6 +31,9 @@ data: .venv/.installed ## find feature neurons: by default in layer 1 of the emb
 
 plan: .venv/.installed ## what `make data` has done, what it would do and why
 	@$(BIN)/python -m pipeline plan $(GIVEN)
+
+report: .venv/.installed ## pages to look at: open data/report/index.html
+	@$(BIN)/python -m pipeline report $(GIVEN)
 
 sql: .venv/.installed ## ask the results in SQL, in the duckdb client or our own prompt
 	@if command -v duckdb >/dev/null && [ -f $(DATABASE) ]; then duckdb -readonly $(DATABASE); \
@@ -62,8 +65,10 @@ record: .venv/.installed ## record the cassettes anew (cassettes/README.md)
 	@rm -rf cassettes/describer
 	@$(BIN)/python -m pytest --record-mode=rewrite tests/test_recorded_answers.py
 
-clean: ## remove results and environment; the embedded model and fetched pages stay
-	rm -rf .venv data/store data/site data/neurons.duckdb data/bench.json
+clean: ## remove results and environment; the embedded model, fetched pages and paid answers stay
+	rm -rf .venv data/site data/report data/export data/neurons.duckdb data/bench.json
+	if [ -d data/store ]; then find data/store -type f -not -path '*/kept/answers/*' -delete; \
+	find data/store -type d -empty -delete; fi
 
 .venv/.installed: pyproject.toml requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "error: there is no $(PYTHON); install Python 3.11" \

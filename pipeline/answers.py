@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from pipeline import fingerprint, tables
 from pipeline.budget import Budget
 from pipeline.config import Config
+from pipeline.describer import server
 from pipeline.prompts import Prompt
 
 Row = Mapping[str, Any]
@@ -21,9 +22,9 @@ KNOWN = ("ok", "no_feature")  # answered: what else is asked again by the next r
 
 
 def key(prompt: Prompt, config: Config) -> str:
-    """What an answer is kept by: the prompt and whom it is asked."""
-    who = config.describer_model if config.describer == "openai" else config.describer
-    return fingerprint.of_value([prompt.sha256, config.describer, who])
+    """What an answer is kept by: the prompt, and the model and server it is asked of."""
+    who = [config.describer_model, server()] if config.describer == "openai" else [config.describer]
+    return fingerprint.of_value([prompt.sha256, *who])
 
 
 def known(rows: pa.Table) -> pa.Table:

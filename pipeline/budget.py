@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pipeline.config import Config
-from pipeline.describer import STOP, TRIES, TROUBLE, Answer, Describer
+from pipeline.describer import STOP, TRIES, TROUBLE, Answer, Describer, server
 from pipeline.prompts import Prompt
 
-_FAILURES = 3  # calls in a row that fail before the server is left alone
+_FAILURES = 3  # calls in a row that fail before the server, or a model that never answered, is left alone
 
 
 def announce(what: str, prompts: Sequence[Prompt], config: Config) -> None:
-    """Say what asking these takes, before it is paid."""
+    """Say what asking these takes, before it is paid; `what` it is for."""
     counts = [prompt.expected for prompt in prompts]
     n_tokens = sum(map(sum, counts))
     cost = sum(price(config, *count) or 0.0 for count in counts)
@@ -64,7 +64,9 @@ class Budget:
 
     def ask(self, prompt: Prompt) -> tuple[str | None, dict[str, Any]]:
         """The text, null unless all is well; and status, reason and the columns of a call."""
-        own = dict(prompt_sha256=prompt.sha256, describer_model=self.config.describer_model)
+        own = dict(
+            prompt_sha256=prompt.sha256, describer_model=self.config.describer_model, server=server()
+        )
         reserved = self._reserve(prompt)
         if reserved is None:
             return None, own | dict(status="not_asked", reason=self.over)
@@ -74,8 +76,9 @@ class Budget:
             self._under_way.remove(reserved)
             self.n_calls += answer.tries
             self.spent += most or 0.0
-            self.failures = self.failures + 1 if answer.status in TROUBLE else 0
             self._proven = self._proven or answer.status == "ok"
+            failed = answer.status in TROUBLE or not self._proven
+            self.failures = self.failures + 1 if failed else 0
             if answer.status in STOP or self.failures == _FAILURES:
                 self.over = self.over or answer.reason
             self._settled.notify_all()
@@ -115,7 +118,8 @@ class Budget:
         if calls is not None:
             limits.append((calls - self.n_calls - held_calls, "MAX_CALLS is reached"))
         if cost is not None and one:
-            limits.append((int((cost - self.spent - held_usd) / one), "MAX_COST would be passed"))
+            left = min((cost - self.spent - held_usd) / one, TRIES)
+            limits.append((int(left), "MAX_COST would be passed"))
         return min(limits)
 
     def _price(self, prompt: Prompt, answer: Answer) -> tuple[float | None, float | None]:
@@ -124,5 +128,4 @@ class Budget:
         one = price(self.config, *prompt.at_most)
         if one is None:
             return None, None
-        uncounted = answer.lost + (answer.status == "ok" and took is None)
-        return took, (took or 0.0) + uncounted * one
+        return took, (took or 0.0) + answer.unsure * one

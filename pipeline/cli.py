@@ -24,6 +24,7 @@ def _switch(value: str) -> bool:
     return value.lower() in ("1", "yes", "true")
 
 
+FORMS = ("neuronpedia", "neuron-record")  # of export; its module is imported when used
 _KINDS = {"int": int, "float": float, "str": str, "bool": _switch}
 
 
@@ -76,6 +77,11 @@ def _parser() -> argparse.ArgumentParser:
     site.add_argument("folder", nargs="?", type=Path, help="where to (default: site in the data folder)")
     site.add_argument("--samples", type=Path, help="Parquet file or folder of any `samples` table instead")
     site.add_argument("--circuitsvis", action="store_true", help="draw with CircuitsVis from unpkg.com")
+    report = _command(commands, "report", _report, "write pages to look at, opened from disk", OPTIONS)
+    report.add_argument("folder", nargs="?", type=Path, help="where to (default: report in DATA)")
+    export = _command(commands, "export", _export, "write results in the form of another tool", OPTIONS)
+    export.add_argument("form", choices=FORMS, help="of Neuronpedia, or of OpenAI's neuron-explainer")
+    export.add_argument("folder", nargs="?", type=Path, help="where to (default: export/FORM in DATA)")
     _command(commands, "check", _check, "hold the store against its schemas and checksums", data)
     return parser
 
@@ -163,6 +169,29 @@ def _site(config: Config, args: argparse.Namespace) -> int:
         samples = site.only(run(config, until="samples")["samples"], config.neuron_ranges)
     n_pages = site.write(samples, folder, circuitsvis=args.circuitsvis)
     print(f"{n_pages:,} pages; open {folder / 'index.html'}")
+    return 0
+
+
+def _report(config: Config, args: argparse.Namespace) -> int:
+    from pipeline import database, report
+    from pipeline.run import run
+
+    folder = args.folder or Path(config.data) / "report"
+    run(config)
+    with database.connect(config) as con:
+        n_pages = report.write(con, config, folder)
+    print(f"{n_pages:,} neurons; open {folder / 'index.html'}")
+    return 0
+
+
+def _export(config: Config, args: argparse.Namespace) -> int:
+    from pipeline import export
+    from pipeline.results import Results
+    from pipeline.run import run
+
+    folder = args.folder or Path(config.data) / "export" / args.form
+    n_neurons = export.write(args.form, Results(config, run(config)), folder)
+    print(f"{n_neurons:,} neurons; {folder}")
     return 0
 
 

@@ -55,6 +55,7 @@ SCORES = (
 CALL = (
     nullable("prompt_sha256", pa.string(), "hash of the prompt; null for lexical, as all that follows"),
     nullable("describer_model", pa.string(), "the language model asked"),
+    nullable("server", pa.string(), "address of the server"),
     nullable("called", TIME, "when, UTC; null if it was not asked, as all that follows"),
     nullable("tries", pa.int32(), "times it was asked until it answered or was given up"),
     nullable("seconds", pa.float64(), "until the answer, tries and waits included"),

@@ -157,6 +157,8 @@ class Config:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise UserError(f"{name.upper()} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
+        if not self.describer_model.isprintable():
+            raise UserError(f"DESCRIBER_MODEL is {self.describer_model!r}; no model has such a name")
         if self.fasttext != "train" and not Path(self.fasttext).is_file():
             raise UserError(
                 f"FASTTEXT: no file {self.fasttext!r}; give a vectors file, or 'train' for vectors "

@@ -24,18 +24,19 @@ def path_of(config: Config) -> Path:
     return Path(config.data) / "neurons.duckdb"
 
 
-def _key(planned: dict[str, Planned]) -> str:
+def _key(planned: dict[str, Planned], store: Store) -> str:
     macros = fingerprint.of_file(resource("sql") / "macros.sql")
-    return fingerprint.of_value([macros, {table: p.key for table, p in planned.items()}])
+    paid = [path.name for table in PAID for path in store.kept_files(table, PAID_AS)]
+    return fingerprint.of_value([macros, {table: p.key for table, p in planned.items()}, paid])
 
 
-def is_current(config: Config, planned: dict[str, Planned]) -> bool:
-    """Whether the database holds exactly the tables of this plan."""
+def is_current(config: Config, planned: dict[str, Planned], store: Store) -> bool:
+    """Whether the database holds exactly the tables of this plan, and every call that was paid."""
     try:
         with connect(config) as con:
             key = con.execute("select value from settings where name = 'key'").fetchone()
             there = {name for (name,) in con.execute("select table_name from duckdb_tables()").fetchall()}
-        return key == (_key(planned),) and there >= planned.keys()
+        return key == (_key(planned, store),) and there >= planned.keys()
     except (PipelineError, duckdb.Error):
         return False
 
@@ -66,7 +67,7 @@ def _fill(
     _ledger(con, store)
     _comment(con)
     con.execute("create table settings (name varchar primary key, value varchar)")
-    settings = {**dataclasses.asdict(config), "key": _key(planned)}
+    settings = {**dataclasses.asdict(config), "key": _key(planned, store)}
     con.executemany(
         "insert into settings values (?, ?)",
         [(name, None if value is None else str(value)) for name, value in settings.items()],

@@ -18,6 +18,7 @@ from pipeline.prompts import Prompt
 from pipeline.word_vectors import Vectors
 
 _LIKE = "a description of about as many words as they have"  # for those that are not there yet
+_LONGEST = 300  # letters of a description
 shards = answers.shards
 
 
@@ -38,7 +39,7 @@ def announce(rows: pa.Table, config: Config, inputs: Mapping[str, pa.Table]) -> 
         neurons = inputs["evidence"].select(scoring.NEURON).to_pylist()
         said = [row | dict(description=f"{_LIKE} {i}") for i, row in enumerate(neurons)]
         calls = scoring.calls(said, inputs["windows"], config)
-        budget.announce("then judgements", [scoring.prompt(call) for call in calls], config)
+        budget.announce("then judgements, at most", [scoring.prompt(call) for call in calls], config)
 
 
 def worker(config: Config, inputs: Mapping[str, pa.Table]) -> Worker:
@@ -59,5 +60,7 @@ def _prompt(row: Mapping[str, Any], config: Config) -> Prompt:
 
 
 def _read(row: Mapping[str, Any], text: str) -> dict[str, Any]:
+    if len(text) > _LONGEST:
+        return dict(status="malformed", reason=f"it said {len(text):,} letters: {text[:100]!r}")
     found = prompts.description(text)
     return dict(description=found, status="ok" if found else "no_feature")

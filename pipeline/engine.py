@@ -51,6 +51,7 @@ class Threads:
         """Yield each shard's table in order; `make` is called once, for the first."""
         worker: Worker | None = None
         pending: deque[Future[pa.Table]] = deque()
+        whole = False
         with ThreadPoolExecutor(self.count) as pool:
             try:
                 for shard in shards:
@@ -60,8 +61,9 @@ class Threads:
                         yield pending.popleft().result()
                 while pending:
                     yield pending.popleft().result()
+                whole = True
             finally:
                 for future in pending:
                     future.cancel()
-                if pending and hasattr(worker, "stop"):
+                if not whole and hasattr(worker, "stop"):
                     worker.stop()

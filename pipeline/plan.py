@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from pipeline import fingerprint, model_folder, pages, select, sources, tables, texts
+from pipeline import describer, fingerprint, model_folder, pages, select, sources, tables, texts
 from pipeline.config import Config
 from pipeline.store import Store
 
@@ -207,6 +207,8 @@ def plan(config: Config) -> dict[str, Planned]:
     contents = {"model": _model(config), "text": _text(config)}
     contents["exact_tokens"] = _exact_tokens(config)
     contents["fasttext"] = _fasttext(config, contents["text"])
+    if config.describer == "openai":
+        contents["describer_model"] = {"name": config.describer_model, "server": describer.server()}
     sites = _sites(config)
     planned: dict[str, Planned] = {}
     for stage in stages(config):

@@ -21,7 +21,7 @@ _MOST = 20  # phrases of each kind that are shown
 _MOST_TOKENS = 100  # of an answer
 _EXPECTED_TOKENS = 20
 _LETTERS = 3.5  # of a token, about
-_FRAME_TOKENS = 50  # that a server may put around a prompt, at most
+_FRAME_TOKENS = 200  # more than any server puts around a prompt
 _DESCRIBE = f"""\
 A neuron of a language model activates most on the phrases below. In each, the token that activates it \
 most stands between ⟦ and ⟧. They are listed from the strongest down. Those under "raised" are changed \
@@ -85,7 +85,7 @@ class Prompt:
 
     @property
     def at_most(self) -> tuple[int, int]:
-        """Tokens read and written, surely not more: a token holds at least one byte."""
+        """Tokens read and written, and not more: a token holds at least one byte."""
         size = len((self.instructions + self.data).encode("utf-8", "replace"))
         return size + _FRAME_TOKENS, self.most_tokens
 
@@ -104,15 +104,14 @@ def judge(method: str, description: str, windows: Sequence[str]) -> Prompt:
 
 
 def _json(shown: dict[str, object]) -> str:
-    """Data as it is sent; half a character of a broken token is U+FFFD."""
-    text = json.dumps(shown, ensure_ascii=False, indent=1)
-    return text.encode("utf-8", "replace").decode()
+    """Data as it is sent; what is no character is a question mark."""
+    return json.dumps(shown, ensure_ascii=False, indent=1).encode("utf-8", "replace").decode()
 
 
 def description(answer: str) -> str | None:
     """An answer as a description, in one line; null where it finds nothing in common."""
-    line = " ".join(answer.split()).strip("\"'“” ")
-    return None if line.rstrip(". ").lower() in (NOTHING, "") else line
+    line = " ".join(answer.split()).strip("\"'“”* ")
+    return None if line.strip("\"'“”*. ").lower() in (NOTHING, "") else line
 
 
 def judgements(answer: str, count: int) -> list[bool] | None:

@@ -32,6 +32,7 @@ from pipeline.config import Config
 from pipeline.engine import Engine, InProcess
 from pipeline.errors import PipelineError, UserError
 from pipeline.plan import PAID, Planned, Stage, plan
+from pipeline.printable import plain
 from pipeline.store import Store
 from pipeline.tables import VERSION, empty
 
@@ -102,7 +103,7 @@ def run(config: Config, engine: Engine | None = None, *, until: str | None = Non
         collect.collect(config)
         tables = Tables(tables.store, _planned(config, until))
     missing = tables.missing()
-    tables.made = bool(missing) or not (until or database.is_current(config, tables.planned))
+    tables.made = bool(missing) or not (until or database.is_current(config, tables.planned, tables.store))
     if tables.made:
         tables.store.prepare()
     # published vectors come first: a file of another form is refused before the model works
@@ -243,4 +244,4 @@ def _n_neurons(samples: pa.Table) -> int:
 
 
 def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(plain(line), file=sys.stderr, flush=True)

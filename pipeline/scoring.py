@@ -7,10 +7,10 @@ another neuron.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from pipeline import prompts
@@ -47,13 +47,18 @@ def calls(said: list[dict[str, Any]], windows: pa.Table, config: Config) -> list
 
 
 def _others(said: list[dict[str, Any]], seed: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each described neuron with another, drawn at random, that is described in other words."""
-    order = np.random.default_rng(seed).permutation(len(said)).tolist()
-    for at, i in enumerate(order):
-        following = (said[j] for j in order[at + 1 :] + order[:at])
-        other = next((row for row in following if row["description"] != said[i]["description"]), None)
-        if other is not None:
-            yield said[i], other
+    """Each described neuron with another that is described in other words.
+
+    Drawn for each neuron by itself, so that one more described neuron changes few pairs.
+    """
+
+    def drawn(row: dict[str, Any], other: dict[str, Any]) -> bytes:
+        return hashlib.blake2b(f"{seed} {row['neuron']} {other['neuron']}".encode()).digest()
+
+    for row in said:
+        different = [other for other in said if other["description"] != row["description"]]
+        if different:
+            yield row, min(different, key=lambda other: drawn(row, other))
 
 
 def prompt(call: Mapping[str, Any]) -> Prompt:

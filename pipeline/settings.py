@@ -75,7 +75,10 @@ def pair(name: str, given: str) -> tuple[float, float]:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*,\s*(\d+(?:\.\d+)?|\.\d+)\s*", given)
     if not match:
         raise UserError(f"{name} is {given!r}; give two numbers, such as 0.1,0.4")
-    return float(match[1]), float(match[2])
+    found = float(match[1]), float(match[2])
+    if not max(found) <= 1e9:
+        raise UserError(f"{name} is {given[:20]!r}...; that is no price")
+    return found
 
 
 def is_address(name: str, given: str) -> bool:

@@ -10,8 +10,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from functools import reduce
 from operator import or_
@@ -23,8 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import tables
-from pipeline.errors import StoreError, TableError, UserError
+from pipeline import folders, tables
+from pipeline.errors import TableError, UserError
 from pipeline.neuroscope import TRUNCATED, page_path
 from pipeline.progress import progress
 
@@ -80,31 +78,11 @@ def write(samples: pa.Table, folder: Path, *, circuitsvis: bool = False) -> int:
     refused, and so is a model whose name is no path of plain names. Raises StoreError where the disk
     refuses; what was there before stays.
     """
-    folder = folder.resolve()
-    if folder.exists() and not (folder.is_dir() and (_ours(folder) or not any(folder.iterdir()))):
-        raise UserError(f"{folder} holds something else; name a folder that is new, or a site to replace")
     for name in pc.unique(samples["model"]).to_pylist():
         if not _NAME.fullmatch(name):
             raise UserError(f"model {name!r} cannot be part of an address; rename its folder")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
-        try:
-            n_pages = _write(samples, temporary / "new", circuitsvis)
-            if folder.exists():
-                folder.rename(temporary / "old")
-            (temporary / "new").rename(folder)
-        except OSError:
-            if (temporary / "old").exists() and not folder.exists():
-                (temporary / "old").rename(folder)
-            raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as exc:
-        raise StoreError(
-            f"cannot write {folder}: {exc.strerror or exc}; free some space, or name another folder"
-        ) from exc
-    return n_pages
+    with folders.replaced(folder, _ours) as new:
+        return _write(samples, new, circuitsvis)
 
 
 def _ours(folder: Path) -> bool:
@@ -127,7 +105,6 @@ def _write(samples: pa.Table, folder: Path, circuitsvis: bool) -> int:
             path.parent.mkdir(exist_ok=True)
             _put(path, page(rows, title=model.title, n_neurons=model.n_neurons, circuitsvis=circuitsvis))
             n_pages += 1
-    folder.mkdir(exist_ok=True)
     _put(folder / "index.html", _index(models))
     return n_pages
 

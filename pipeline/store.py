@@ -107,12 +107,14 @@ class Store:
         """
         schema = tables.TABLES[table].kept
         parts = [schema.empty_table()]
-        for path in self._kept_files(table, own):
+        for path in self.kept_files(table, own):
             try:
-                parts.append(_read(path, schema))
+                parts.append(_grown(path, schema))
             except FileNotFoundError:  # another run has just gathered it into a larger one
                 return self.kept(table, own)
             except _UNREADABLE as exc:
+                if isinstance(exc, OSError) and exc.errno:  # the file is well, the machine is not
+                    raise StoreError(f"cannot read {path}: {exc.strerror or exc}; run again") from exc
                 aside = path.with_suffix(".damaged")
                 reason = " ".join(str(exc).split())[:200]
                 print(f"WARNING: {path} is damaged ({reason}): its rows are made again", file=sys.stderr)
@@ -134,13 +136,14 @@ class Store:
 
     def gather(self, table: str, own: str) -> None:
         """Put the many small files of kept rows into one."""
-        paths = self._kept_files(table, own)
+        paths = self.kept_files(table, own)
         if len(paths) > _MANY_FILES:
             self.keep(table, own, self.kept(table, own))
             for path in paths:
                 path.unlink(missing_ok=True)
 
-    def _kept_files(self, table: str, own: str) -> list[Path]:
+    def kept_files(self, table: str, own: str) -> list[Path]:
+        """The files of kept rows."""
         return sorted((self.folder / table / "kept" / own).glob("*.parquet"))
 
     def prepare(self) -> None:
@@ -172,7 +175,7 @@ class Store:
             elif key == "kept":
                 for part in sorted(path.glob("*/*.parquet")):
                     try:
-                        _read(part, tables.TABLES[table].kept)
+                        _grown(part, tables.TABLES[table].kept)
                     except _UNREADABLE as exc:
                         yield _damaged(part, exc, part)
             else:
@@ -201,6 +204,16 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
     if found.schema.names != schema.names:
         raise ValueError(f"columns are {found.schema.names}, expected {schema.names}")
     return found.cast(schema)
+
+
+def _grown(path: Path, schema: pa.Schema) -> pa.Table:
+    """Kept rows, of which some may be older than columns that were added or left out since."""
+    found = pq.ParquetFile(path, page_checksum_verification=True).read()
+    if missing := [f.name for f in schema if f.name not in found.schema.names and not f.nullable]:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    nulls = pa.nulls(len(found))
+    columns = [found[n] if n in found.schema.names else nulls for n in schema.names]
+    return pa.table(dict(zip(schema.names, columns, strict=True))).cast(schema)
 
 
 def _write(data: pa.Table, path: Path) -> None:

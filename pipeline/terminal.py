@@ -15,13 +15,10 @@ import pyarrow as pa
 from pipeline import select
 from pipeline.config import Config
 from pipeline.errors import PipelineError, UserError
+from pipeline.printable import plain
 
 _SHOWN = 30
 _PHRASES = 3
-# control characters of C0 and C1, and those that turn the direction of writing
-_CONTROL = dict.fromkeys(
-    (*range(32), *range(127, 160), 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-)
 
 
 def steady(text: str) -> str:
@@ -54,11 +51,6 @@ order by avg_activation desc, neuron
 def colours() -> bool:
     """Whether stdout shows colours: a terminal, and the user has not said NO_COLOR."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-
-
-def plain(text: str) -> str:
-    """A text from outside on one line, without characters that steer a terminal."""
-    return text.replace("\n", "\u23ce").replace("\t", " ").translate(_CONTROL)
 
 
 def results(tables: Mapping[str, pa.Table], config: Config) -> str:

@@ -26,7 +26,9 @@ counted as (
 )
 select
     *,
-    2.0 * true_positives / nullif(2 * true_positives + false_positives + false_negatives, 0) as f1,
+    case when true_positives + false_negatives > 0
+        then 2.0 * true_positives / (2 * true_positives + false_positives + false_negatives)
+    end as f1,
     (
         true_positives / nullif(true_positives + false_negatives, 0)
         + true_negatives / nullif(true_negatives + false_positives, 0)

@@ -61,6 +61,19 @@ def hang(handler: Any) -> None:
     time.sleep(1.5)
 
 
+def trickle(handler: Any) -> None:
+    """A fault: a byte now and then, without end."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100000")
+    handler.end_headers()
+    try:
+        while True:
+            handler.wfile.write(b" ")
+            time.sleep(0.05)
+    except OSError:
+        handler.close_connection = True
+
+
 class ChatServer:
     """`faults` are used up first; `always` then goes on.
 

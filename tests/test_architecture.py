@@ -25,6 +25,10 @@ VENDORS = {
     "vcr": {"recording"},
     "sqlite3": {"page_store"},
     "openai": {"describer"},
+    "plotly": {"charts"},
+    "jinja2": {"report"},
+    "scipy": {"groups"},
+    "httpx2": {"describer"},
 }
 LAZY = {"resume", "blocks"}  # themselves imported only when they are used
 HEAVY = {

@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
+import time
 
 import pytest
-from chat_server import KEY, body, completion, cut_off, error, hang
+from chat_server import KEY, body, completion, cut_off, error, hang, trickle
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -58,8 +59,8 @@ def test_an_answer_is_its_text_with_what_it_took(chat):
         (cut_off, "no_connection", 6, ""),
         (body(b"<html>"), "unreadable", 6, ""),
         (body(completion(None, refusal="I cannot")), "refused", 1, "I cannot"),
-        (body(completion("x", "content_filter")), "content_filter", 1, "content_filter"),
-        (body(completion("half of a", "length")), "length", 1, "length"),
+        (body(completion("x", "content_filter")), "content_filter", 1, "content filter"),
+        (body(completion("half of a", "length")), "length", 1, "cut off"),
         (body(completion("  ")), "empty", 1, "empty"),
         (body(completion(None)), "empty", 1, "empty"),
         (body(completion("x") | {"choices": None}), "no_choices", 1, "no choices"),
@@ -68,6 +69,10 @@ def test_an_answer_is_its_text_with_what_it_took(chat):
         (body({"choices": "none", "usage": 3}), "no_choices", 1, "no choices"),
         (body([1]), "unreadable", 6, ""),
         (body(b"<html>", "text/html"), "unreadable", 6, "no JSON"),
+        (body(b"[" * 200_000), "unreadable", 6, ""),
+        (body(b" " * (2**20 + 1)), "no_connection", 6, "longer than 1,048,576 bytes"),
+        (body({"error": {"message": "no provider"}}), "server_error", 6, "no provider"),
+        (error(307, "x", {"Location": "/v2/chat/completions"}), "bad_request", 1, ""),
     ],
 )
 def test_whatever_goes_wrong_is_a_status_and_never_a_text(chat, fault, status, calls, reason):
@@ -82,8 +87,55 @@ def test_a_hang_ends(chat, monkeypatch):
     monkeypatch.setattr(describer, "TIMEOUT_S", 0.2)
     chat.always = hang
     answer = Describer("small").ask(PROMPT.messages, 9, tries=2)
-    assert (answer.status, answer.tries, answer.lost) == ("timeout", 2, 2)
+    assert (answer.status, answer.tries, answer.unsure) == ("timeout", 2, 2)
     assert len(chat.asked) == 2
+
+
+def test_an_answer_that_trickles_ends(chat, monkeypatch):
+    monkeypatch.setattr(describer, "TIMEOUT_S", 0.4)
+    chat.always = trickle
+    start = time.monotonic()
+    assert Describer("small").ask(PROMPT.messages, 9, tries=1).status == "timeout"
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize(
+    "found", [{"prompt_tokens": 10**30}, {"prompt_tokens": -1}, {"prompt_tokens": "9"}, {}]
+)
+def test_tokens_that_no_one_can_have_counted_are_null_and_may_have_been_paid(chat, found):
+    chat.always = body(completion("x") | {"usage": found})
+    answer = ask()
+    assert (answer.status, answer.prompt_tokens, answer.unsure) == ("ok", None, 1)
+
+
+@pytest.mark.parametrize("kind", ["refusal", "content"])
+def test_a_key_in_an_answer_is_blotted_out_and_so_is_what_steers_a_terminal(chat, kind):
+    told = f"your key {KEY} \x1b[31m\u202e \ud800 end"
+    message = completion(told) if kind == "content" else completion(None, refusal=told)
+    chat.always = body(message)
+    answer = ask()
+    assert (answer.text or answer.reason) == "your key *** [31m ? end"
+
+
+@pytest.mark.parametrize("key", ["sk-one\ntwo", "sk-ä", "sk-1 2"])
+def test_a_key_that_cannot_be_one_is_refused_and_not_shown(monkeypatch, key):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(UserError, match="OPENAI_API_KEY holds characters") as caught:
+        Describer("small")
+    assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["localhost:8808", "http://[::1", "http://a:b:c/v1", "ftp://h", "http://u:p@h/v1", "http://h\nx"],
+)
+def test_an_address_that_cannot_be_is_refused(monkeypatch, address):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", address)
+    with pytest.raises(UserError, match="OPENAI_BASE_URL"):
+        Describer("small")
+    monkeypatch.setenv("OPENAI_BASE_URL", " ")
+    assert describer.server() == describer.OPENAI
 
 
 def test_trouble_that_passes_is_waited_out(chat):
@@ -109,7 +161,8 @@ def test_a_key_that_a_server_repeats_is_blotted_out(chat):
 
 def test_parameters_that_a_server_refuses_are_left_out_or_renamed(chat):
     chat.faults = [error(400, "Unsupported parameter: 'reasoning_effort'")]
-    assert ask("gpt-small").status == "ok"
+    answer = ask("gpt-small")
+    assert (answer.status, answer.tries) == ("ok", 2)
     assert "reasoning_effort" in chat.asked[0]
     assert "reasoning_effort" not in chat.asked[1]
     chat.faults = [error(400, "'max_tokens' is not supported; use 'max_completion_tokens' instead")]
@@ -141,7 +194,9 @@ def test_phrases_are_data_with_the_mat_marked_and_raised_variants_apart():
     assert asked.sha256 != PROMPT.sha256
 
 
-@pytest.mark.parametrize("text", ["no common feature", "No common feature.", ' "no common feature" '])
+@pytest.mark.parametrize(
+    "text", ["no common feature", "No common feature.", ' "no common feature". ', "**No common feature.**"]
+)
 def test_nothing_in_common_is_no_description(text):
     assert prompts.description(text) is None
     assert prompts.description(' "colours\n of things" ') == "colours of things"
@@ -156,17 +211,15 @@ class Spender:
 
     def ask(self, messages, most_tokens, tries):
         used = self.draw(st.integers(1, tries))
-        lost = self.draw(st.integers(0, used))
+        unsure = self.draw(st.integers(0, used))
         read = self.draw(st.integers(1, sum(len(m["content"]) for m in messages)))
         written = self.draw(st.integers(0, most_tokens))
-        counted = self.draw(st.booleans())
-        cost = (read * self.price[0] + written * self.price[1]) / 1e6
+        counted = unsure < used and self.draw(st.booleans())
         self.tries += used
-        last_lost = lost == used
-        self.paid += cost * (lost + (not last_lost))
-        status = "timeout" if last_lost else "ok"
-        tokens = (read, written) if counted and not last_lost else (None, None)
-        return Answer(status, "x", None, used, lost, 0.1, *tokens)
+        self.paid += (read * self.price[0] + written * self.price[1]) / 1e6 * (unsure + counted)
+        status = self.draw(st.sampled_from(["ok", "length", "refused", "timeout", "no_choices"]))
+        tokens = (read, written) if counted else (None, None)
+        return Answer(status, None, "why", used, unsure, 0.1, *tokens)
 
 
 @given(st.data(), st.integers(0, 30), st.floats(0, 0.05))

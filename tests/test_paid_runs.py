@@ -1,14 +1,16 @@
 """Runs that pay: each answer once, within limits, failures counted and asked again."""
 
 import dataclasses
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
-from chat_server import KEY, body, completion, error
+from chat_server import KEY, ChatServer, body, completion, error
 from conftest import ROOT
 
 from pipeline import budget, database, describer
@@ -27,8 +29,6 @@ def quick(monkeypatch):
 @pytest.fixture
 def paid(small, tmp_path):
     """The small run in a folder of its own, to be described by the server."""
-    import shutil
-
     shutil.copytree(small.data, tmp_path / "data")
     own = dict(data=str(tmp_path / "data"), describer="openai", describer_model="small", connections=1)
     return dataclasses.replace(small, **own)
@@ -99,14 +99,18 @@ def test_a_server_that_is_always_in_trouble_is_left_alone(paid, chat, monkeypatc
     ("limit", "why"),
     [
         (dict(max_calls=2), "MAX_CALLS is reached"),
-        (dict(max_cost=0.004, price="1.0,10"), "MAX_COST would be passed"),
+        (dict(max_cost=0.01, price="1.0,10"), "MAX_COST would be passed"),
         (dict(dry_run=True), "DRY_RUN"),
     ],
 )
 def test_limits_stop_before_they_are_passed_and_the_next_run_goes_on(paid, chat, limit, why):
+    chat.always = body(completion("x") | {"usage": None})  # so each may have cost the most it can
     found = run(dataclasses.replace(paid, **limit))["descriptions"].to_pylist()
     asked = len(chat.asked)
-    assert asked == limit.get("max_calls", 0) or (0 < asked < len(found) and "max_cost" in limit)
+    least, most = {"max_calls": (2, 2), "max_cost": (1, len(found) - 1), "dry_run": (0, 0)}[
+        next(iter(limit))
+    ]
+    assert least <= asked <= most
     assert [row["status"] for row in found] == ["ok"] * asked + ["not_asked"] * (len(found) - asked)
     assert {row["reason"] for row in found[asked:]} == {why}
     assert {row["status"] for row in run(paid)["descriptions"].to_pylist()} == {"ok"}
@@ -155,6 +159,50 @@ def test_calls_under_way_at_once_are_as_many_as_asked_for_and_a_bad_key_is_shown
     assert chat.most_at_once == 3
 
 
+def test_a_description_that_is_no_phrase_is_none(paid, chat):
+    chat.faults = [body(completion("so " * 200))]
+    first = run(paid)["descriptions"].to_pylist()[0]
+    assert (first["status"], first["description"]) == ("malformed", None)
+    assert first["reason"].startswith("it said 599 letters: 'so so")
+
+
+def test_a_model_that_never_answers_well_is_left_alone(paid, chat):
+    chat.always = body(completion("thinking...", "length"))
+    found = run(paid)["descriptions"]
+    assert len(chat.asked) == 3
+    assert found["status"].to_pylist()[:4] == ["length"] * 3 + ["not_asked"]
+
+
+def test_another_server_is_another_answer_and_the_same_model(paid, chat, monkeypatch):
+    n_rows = len(run(paid)["descriptions"])
+    other = ChatServer()
+    monkeypatch.setenv("OPENAI_BASE_URL", other.address)
+    assert run(paid).made
+    assert len(other.asked) == len(chat.asked) == n_rows
+    other.close()
+    assert {row["server"] for row in ledger(paid)} == {chat.address, other.address}
+
+
+def test_calls_of_a_run_that_died_are_in_the_ledger_of_the_next(paid, small, chat):
+    lexical = dataclasses.replace(small, data=paid.data)
+    run(lexical)
+    run(paid, until="descriptions")  # and no further
+    assert ledger(paid) == []
+    assert run(lexical).made
+    assert len(ledger(paid)) == len(chat.asked) > 0
+
+
+def test_answers_from_before_a_column_was_added_are_not_paid_again(paid, chat):
+    n_rows = len(run(paid)["descriptions"])
+    for path in Path(paid.data).glob("store/descriptions/kept/answers/*.parquet"):
+        old = pq.read_table(path).drop_columns(["server", "most_usd"]).append_column("gone", [["x"]])
+        pq.write_table(old, path)
+    for path in Path(paid.data).glob("store/descriptions/*/manifest.json"):
+        shutil.rmtree(path.parent)
+    assert {row["status"] for row in run(paid)["descriptions"].to_pylist()} == {"ok"}
+    assert len(chat.asked) == n_rows
+
+
 @pytest.fixture
 def scored(paid):
     """The same, with descriptions scored."""
@@ -167,7 +215,7 @@ def test_descriptions_and_judgements_are_announced_paid_once_and_in_the_ledger(s
     err = capsys.readouterr().err
     n_described, n_judged = len(found["descriptions"]), len(found["judgements"])
     assert f"descriptions: {n_described} calls of small" in err
-    assert f"then judgements: {n_judged} calls of small" in err
+    assert f"then judgements, at most: {n_judged} calls of small" in err
     with database.connect(config) as con:
         paid_for = dict(con.sql("select purpose, count(*) from ledger group by 1").fetchall())
     assert sum(paid_for.values()) == len(chat.asked)

@@ -62,7 +62,8 @@ def test_every_command_exists():
     targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.M))
     assert set(re.findall(r"\bmake ([a-z]+)\b(?= |`|\.|,|;|$)", README)) - {"anew"} <= targets
     for name in re.findall(r"python -m pipeline (\w+)", README):
-        assert cli._parser().parse_args([name, *(["1"] if name == "show" else [])])
+        needed = {"show": ["1"], "export": ["neuronpedia"]}.get(name, [])
+        assert cli._parser().parse_args([name, *needed])
 
 
 def test_bare_make_prints_the_commands():

@@ -133,6 +133,18 @@ def test_the_control_is_another_neuron_with_other_words(scored):
             assert row["described"] == row["neuron"]
 
 
+def test_one_more_described_neuron_changes_few_controls():
+    said = [dict(model="m", layer=0, neuron=n, description=f"d{n}") for n in range(40)]
+
+    def controls(rows):
+        return {row["neuron"]: other["neuron"] for row, other in scoring._others(rows, 0)}
+
+    before, after = controls(said[:-1]), controls(said)
+    assert len(set(before.values())) > 15  # not one decoy for all
+    assert sum(before[n] != after[n] for n in before) <= 6
+    assert controls([row | dict(description="same") for row in said]) == {}
+
+
 def test_without_scoring_there_is_nothing_to_judge(small_tables):
     assert [len(small_tables[name]) for name in ("windows", "judgements", "scores")] == [0, 0, 0]
     assert set(small_tables["feature_neurons"]["detection_f1"].to_pylist()) == {None}

@@ -1,0 +1,19 @@
+"""What neurons do to a model's output by way of no later layer ("direct logit attribution")."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.language_model import LanguageModel
+
+
+def on_logits(model: LanguageModel, layer: int, neurons: list[int]) -> np.ndarray:
+    """What each neuron adds to the logit of each token for a unit of activation: (neurons, vocabulary).
+
+    Layer normalisation is left out, so a neuron's values count only beside each other.
+    """
+    import torch
+
+    with torch.no_grad():
+        out, unembed = model.bridge.blocks[layer].mlp.W_out[neurons], model.bridge.W_U
+        return (out.float() @ unembed.float()).cpu().numpy()

@@ -1,0 +1,284 @@
+"""The report: right, safe with hostile tokens, and usable in a browser without a network."""
+
+import dataclasses
+import re
+import shutil
+from html.parser import HTMLParser
+
+import duckdb
+import pytest
+from conftest import ROOT
+
+from pipeline import cli, database, report
+from pipeline.errors import UserError
+from pipeline.run import run
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</script><script>alert(1)</script>",
+    "{{ 7 * 7 }}",
+    "javascript:alert(1)",
+    "\x1b[31m\u202e",
+    "' onmouseover='alert(1)",
+]
+HOSTILE_SQL = "[" + ", ".join("'" + text.replace("'", "''") + "'" for text in HOSTILE) + "]"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def written(small, tmp_path_factory):
+    """The report of a small run with scores, and its tables."""
+    folder = tmp_path_factory.mktemp("report")
+    shutil.copytree(small.data, folder / "data")
+    config = dataclasses.replace(small, data=str(folder / "data"), score=True)
+    tables = run(config)
+    with database.connect(config) as con:
+        assert report.write(con, config, folder / "report") == 96
+    return folder / "report", tables, config
+
+
+class Page(HTMLParser):
+    """What a page holds: text by tag, and the attributes of its elements."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.text = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def page(folder, name):
+    return Page((folder / name).read_text())
+
+
+def test_every_neuron_has_a_page_and_feature_neurons_are_in_the_table(written):
+    folder, tables, _ = written
+    assert len(list((folder / "neurons").glob("*.html"))) == 96
+    index = page(folder, "index.html")
+    linked = [a["href"] for tag, a in index.elements if tag == "a"]
+    chosen = sorted(tables["feature_neurons"].to_pylist(), key=lambda r: -r["avg_activation"])
+    table = [f"neurons/{row['neuron']}.html" for row in chosen for _ in range(2)]
+    assert linked[: len(table)] == table
+    assert all((folder / name).is_file() for name in linked)
+    text = " ".join(index.text)
+    for row in chosen:
+        assert row["description"] in text
+
+
+def test_a_page_shows_the_maps_with_the_mat_and_the_substitutions(written):
+    folder, tables, _ = written
+    neuron = tables["feature_neurons"]["neuron"][0].as_py()
+    found = page(folder, f"neurons/{neuron}.html")
+    mats = [a for tag, a in found.elements if tag == "span" and "mat" in a.get("class", "").split()]
+    maps = [row for row in tables["maps"].to_pylist() if row["neuron"] == neuron]
+    assert len(mats) == len(maps)
+    text = "".join(found.text)
+    for row in maps:
+        assert row["phrase"].replace("\n", "⏎") in text
+    for title in ("Raised or kept it most", "Lowered it most", "Texts that its description was judged by"):
+        assert title in text
+    best = max(
+        (
+            r
+            for r in tables["retentions"].to_pylist()
+            if r["neuron"] == neuron
+            and r["kind"] == "synonym"
+            and r["retention"] is not None
+            and r["upto_mat"]
+        ),
+        key=lambda r: r["retention"],
+    )
+    assert f"{best['retention']:.2f}" in text
+
+
+def test_neighbouring_pages_are_linked(written):
+    folder, _, _ = written
+    first, last = page(folder, "neurons/0.html"), page(folder, "neurons/95.html")
+    assert [a["href"] for tag, a in first.elements if a.get("rel") in ("prev", "next")] == ["1.html"]
+    assert [a["href"] for tag, a in last.elements if a.get("rel") in ("prev", "next")] == ["94.html"]
+
+
+HARM = f"""
+create or replace table maps as select * replace (
+    list_transform(tokens, lambda x, i: ({HOSTILE_SQL})[(i - 1) % {len(HOSTILE)} + 1]) as tokens
+) from maps;
+update descriptions set description = ({HOSTILE_SQL})[3];
+update feature_neurons set description = ({HOSTILE_SQL})[3], max_phrases = {HOSTILE_SQL};
+update groups set mats = {HOSTILE_SQL}, clean = true;
+update samples set address = 'javascript:alert(1)';
+update variants set phrase = ({HOSTILE_SQL})[1], replacement = ({HOSTILE_SQL})[2];
+"""
+
+
+@pytest.fixture(scope="module")
+def hostile(written, tmp_path_factory):
+    """The same report with tokens, phrases, descriptions and addresses that would do harm."""
+    _, _, config = written
+    folder = tmp_path_factory.mktemp("hostile")
+    shutil.copyfile(database.path_of(config), folder / "neurons.duckdb")
+    with duckdb.connect(str(folder / "neurons.duckdb")) as con:
+        con.execute(HARM)
+        report.write(con, config, folder / "report")
+    return folder / "report"
+
+
+def test_hostile_tokens_are_only_text(hostile, written):
+    _, tables, _ = written
+    allowed = {"plotly.min.js", "report.js", None}
+    for name in ("index.html", f"neurons/{tables['feature_neurons']['neuron'][0].as_py()}.html"):
+        found = page(hostile, name)
+        assert {a.get("src") for tag, a in found.elements if tag == "script"} <= allowed
+        assert not [tag for tag, _ in found.elements if tag in ("img", "iframe", "object")]
+        assert not [k for _, a in found.elements for k in a if k.startswith("on")]
+        assert not [a for _, a in found.elements if (a.get("href") or "").startswith("javascript")]
+        text = (hostile / name).read_text()
+        assert not re.search("[\x1b\u202e]", text)
+        assert "{{ 7 * 7 }}" in "".join(found.text) or "49" not in text
+
+
+def test_a_report_is_replaced_and_anything_else_is_not(written, tmp_path):
+    folder, _, config = written
+    (tmp_path / "mine.txt").write_text("x")
+    with database.connect(config) as con:
+        report.write(con, config, folder)
+        with pytest.raises(UserError, match="holds something else"):
+            report.write(con, config, tmp_path)
+
+
+def test_a_run_that_found_nothing_has_a_report(small, tmp_path, capsys):
+    shutil.copytree(small.data, tmp_path / "data")
+    args = ["--data", str(tmp_path / "data"), "--similarity", "1", "--neurons", "0-95", "--source", "scan"]
+    assert cli.main(["report", str(tmp_path / "report"), *args, "--text", small.text]) == 0
+    assert capsys.readouterr().out == f"96 neurons; open {tmp_path / 'report/index.html'}\n"
+    assert "No feature neuron passes" in (tmp_path / "report/index.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium of the system, driven by Playwright."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium; on Debian: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield found
+        found.close()
+
+
+@pytest.fixture(params=["a wide screen in the light", "a phone in the dark"])
+def screen(browser, request):
+    """A page, with what it complains of and asks the network for."""
+    wide = "wide" in request.param
+    size = dict(width=1200, height=900) if wide else dict(width=390, height=844)
+    context = browser.new_context(viewport=size, color_scheme="light" if wide else "dark")
+    found = context.new_page()
+    found.complaints, found.asked = [], []
+    found.on("console", lambda message: found.complaints.append(message.text))
+    found.on("pageerror", lambda error: found.complaints.append(str(error)))
+    found.on("dialog", lambda dialog: (found.complaints.append(dialog.message), dialog.dismiss()))
+    found.on("request", lambda request: found.asked.append(request.url))
+    yield found
+    assert found.complaints == []
+    assert all(url.startswith(("file:", "data:")) for url in found.asked)
+    context.close()
+
+
+def fits(screen):
+    return screen.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_it_opens_and_every_kind_of_page_can_be_pictured(written, screen, tmp_path):
+    folder, tables, _ = written
+    neuron = tables["feature_neurons"]["neuron"][0].as_py()
+    for name in ("index.html", f"neurons/{neuron}.html", "neurons/0.html"):
+        screen.goto((folder / name).as_uri())
+        picture = tmp_path / f"{name.replace('/', '-')}.png"
+        screen.screenshot(path=picture, full_page=True)
+        assert picture.stat().st_size > 10_000
+        assert fits(screen), name
+    screen.goto((folder / "index.html").as_uri())
+    assert screen.locator(".chart svg.main-svg").count() >= 4
+
+
+def test_hostile_pages_run_nothing(hostile, written, screen):
+    _, tables, _ = written
+    screen.goto((hostile / "index.html").as_uri())
+    screen.goto((hostile / f"neurons/{tables['feature_neurons']['neuron'][0].as_py()}.html").as_uri())
+
+
+def shown(screen, column):
+    cells = screen.locator(f"#neurons tbody tr:visible td:nth-child({column})")
+    return cells.all_text_contents()
+
+
+def test_the_table_is_sorted_and_filtered_by_keyboard(written, screen):
+    folder, tables, _ = written
+    screen.goto((folder / "index.html").as_uri())
+    ours = tables["feature_neurons"].to_pylist()
+    heads = screen.locator("#neurons th").all_text_contents()
+    at = heads.index("similarity") + 1
+    button = screen.locator(f"#neurons th:nth-child({at}) button")
+    button.focus()
+    screen.keyboard.press("Enter")
+    values = [float(text) for text in shown(screen, at)]
+    assert values == sorted(values, reverse=True)
+    screen.keyboard.press("Enter")
+    assert [float(text) for text in shown(screen, at)] == values[::-1]
+    at = heads.index("selectivity") + 1
+    screen.locator(f"#neurons th:nth-child({at}) button").click()
+    texts = shown(screen, at)
+    known = [float(text) for text in texts if text != "–"]
+    assert known == sorted(known, reverse=True)
+    assert texts[len(known) :] == ["–"] * (len(texts) - len(known))
+
+    word = ours[0]["max_phrases"][0].split()[0].lower()
+    screen.locator("#search").fill(word)
+    expected = {
+        str(row["neuron"])
+        for row in ours
+        if word in " ".join([row["description"], *row["max_phrases"]]).lower()
+    }
+    assert set(shown(screen, 1)) == expected
+    assert screen.locator("#shown").text_content() == f"{len(expected)} of {len(ours)}"
+    screen.locator("#search").fill("")
+    middle = sorted(row["similarity"] for row in ours)[len(ours) // 2]
+    screen.locator("#min-similarity").fill(str(middle))
+    assert set(shown(screen, 1)) == {str(row["neuron"]) for row in ours if row["similarity"] >= middle}
+
+
+def test_a_neuron_is_reached_by_its_number(written, screen):
+    folder, _, _ = written
+    screen.goto((folder / "index.html").as_uri())
+    screen.locator("#number").fill("500")
+    screen.keyboard.press("Enter")
+    assert screen.locator("#unknown").text_content() == "the run did not look at neuron 500"
+    screen.locator("#number").fill("17")
+    screen.keyboard.press("Enter")
+    screen.wait_for_url("**/neurons/17.html")
+    assert screen.locator("h1").text_content() == "Neuron 17"
+
+
+def test_templates_ship_in_the_wheel():
+    assert {path.name for path in (ROOT / "pipeline/templates").iterdir()} == {
+        "base.html",
+        "index.html",
+        "neuron.html",
+        "report.js",
+        "style.css",
+    }
