@@ -157,15 +157,7 @@ def _by_neuron(relation: Any) -> dict[int, list[dict[str, Any]]]:
 
 def _pages(found: _Found) -> Iterator[tuple[str, str]]:
     """Each page's name and text."""
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=lambda value: plain(value) if type(value) is str else value,
-    )
+    environment = _environment()
     same = dict(model=found.config.model_name, layer=found.config.layer, version=__version__)
     yield "index.html", environment.get_template("index.html").render(**same, root="", **_overview(found))
     template = environment.get_template("neuron.html")
@@ -174,6 +166,26 @@ def _pages(found: _Found) -> Iterator[tuple[str, str]]:
         beside = dict(before=numbers[at - 1] if at else None, after=(numbers[at + 1 :] or [None])[0])
         text = template.render(**same, **beside, root="../", **_neuron(row, found))
         yield f"neurons/{row['neuron']}.html", text
+
+
+def phrases(con: duckdb.DuckDBPyConnection, neuron: int) -> str:
+    """A neuron's MAPs as HTML, tokens coloured by activation and the MAT underlined, as in a notebook."""
+    rows = _by_neuron(con.sql(_PARTS["maps"])).get(neuron, [])
+    template = _environment().get_template("phrases.html").module
+    return str(template.phrases(_coloured(rows)))
+
+
+def _environment() -> Any:
+    """The templates, which escape whatever they are given."""
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=lambda value: plain(value) if type(value) is str else value,
+    )
 
 
 def _overview(found: _Found) -> dict[str, Any]:
@@ -231,14 +243,14 @@ def _neuron(row: dict[str, Any], found: _Found) -> dict[str, Any]:
     changed = found.of("substitutions", neuron)
     synonyms = [each for each in changed if each["kind"] == "synonym"]
     address = found.addresses.get(neuron)
-    peak = max((each["max_activation"] for each in found.of("maps", neuron)), default=0.0)
+    peak = _peak(found.of("maps", neuron))
     return dict(
         neuron=neuron,
         description=row["description"],
         why=_why(row, found.config),
         address=address if address and address.startswith(("http://", "https://")) else None,
         scores=[(name, row[key], meaning) for key, (name, meaning) in _SCORES.items()],
-        maps=[each | dict(tokens=_tokens(each, peak, each["mat"])) for each in found.of("maps", neuron)],
+        maps=_coloured(found.of("maps", neuron)),
         substitutions=[
             ("Raised or kept it most", [r for r in synonyms if r["from_above"] <= _MOST]),
             ("Lowered it most", [r for r in reversed(synonyms) if r["from_below"] <= _MOST]),
@@ -258,6 +270,16 @@ def _why(row: dict[str, Any], config: Config) -> str:
     if row["is_candidate"]:
         return "no feature neuron: below ACTIVATION or SELECTIVITY"
     return f"no candidate: {row['reason'] or f'below SIMILARITY {config.similarity:g}'}"
+
+
+def _coloured(maps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A neuron's MAPs with their tokens as `_tokens` has them."""
+    peak = _peak(maps)
+    return [each | dict(tokens=_tokens(each, peak, each["mat"])) for each in maps]
+
+
+def _peak(maps: list[dict[str, Any]]) -> float:
+    return max((each["max_activation"] for each in maps), default=0.0)
 
 
 def _tokens(row: dict[str, Any], peak: float, mat: int | None = None) -> list[dict[str, Any]]:

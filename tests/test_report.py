@@ -84,7 +84,7 @@ def test_a_page_shows_the_maps_with_the_mat_and_the_substitutions(written):
     folder, tables, _ = written
     neuron = tables["feature_neurons"]["neuron"][0].as_py()
     found = page(folder, f"neurons/{neuron}.html")
-    mats = [a for tag, a in found.elements if tag == "span" and "mat" in a.get("class", "").split()]
+    mats = [a for tag, a in found.elements if tag == "span" and "underline" in a.get("style", "")]
     maps = [row for row in tables["maps"].to_pylist() if row["neuron"] == neuron]
     assert len(mats) == len(maps)
     text = "".join(found.text)
@@ -279,6 +279,7 @@ def test_templates_ship_in_the_wheel():
         "base.html",
         "index.html",
         "neuron.html",
+        "phrases.html",
         "report.js",
         "style.css",
     }
