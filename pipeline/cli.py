@@ -143,11 +143,17 @@ def _sql(config: Config, args: argparse.Namespace) -> int:
     with database.connect(config) as con:
         if args.query is None:
             return terminal.prompt(con)
-        is_file = args.query.endswith(".sql")  # no SELECT ends so
-        query = Path(args.query).read_text(encoding="utf-8") if is_file else args.query
+        query = _file(args.query) if args.query.lower().endswith(".sql") else args.query
         text = terminal.answer(con, query, args.format)
         print(terminal.steady(text) if sys.stdout.isatty() else text, end="")
     return 0
+
+
+def _file(name: str) -> str:
+    try:
+        return Path(name).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise UserError(f"{name} is no text: {exc}") from exc
 
 
 def _show(config: Config, args: argparse.Namespace) -> int:
@@ -173,10 +179,11 @@ def _site(config: Config, args: argparse.Namespace) -> int:
 
 
 def _report(config: Config, args: argparse.Namespace) -> int:
-    from pipeline import database, report
+    from pipeline import database, folders, report
     from pipeline.run import run
 
     folder = args.folder or Path(config.data) / "report"
+    folders.refuse(folder, report.IS_OURS)
     run(config)
     with database.connect(config) as con:
         n_pages = report.write(con, config, folder)
@@ -185,11 +192,12 @@ def _report(config: Config, args: argparse.Namespace) -> int:
 
 
 def _export(config: Config, args: argparse.Namespace) -> int:
-    from pipeline import export
+    from pipeline import export, folders
     from pipeline.results import Results
     from pipeline.run import run
 
     folder = args.folder or Path(config.data) / "export" / args.form
+    folders.refuse(folder, folders.is_a(args.form))
     n_neurons = export.write(args.form, Results(config, run(config)), folder)
     print(f"{n_neurons:,} neurons; {folder}")
     return 0

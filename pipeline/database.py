@@ -104,7 +104,12 @@ def connect(config: Config) -> duckdb.DuckDBPyConnection:
     if not path.is_file():
         raise UserError(f"no {path} yet; make it with `make data` or `python -m pipeline run`")
     try:
-        return duckdb.connect(str(path), read_only=True, config={"python_enable_replacements": False})
+        # attached: connected to again by its path, this process would be given the file of the first time
+        con = duckdb.connect(config={"python_enable_replacements": False})
+        quoted = str(path).replace("'", "''")
+        con.execute(f"attach '{quoted}' as neurons (read_only)")
+        con.execute("use neurons")
+        return con
     except duckdb.Error as exc:
         reason = " ".join(str(exc).split())
         raise PipelineError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from pipeline import __version__, folders, neuron_record, neuronpedia
@@ -11,19 +10,17 @@ from pipeline.results import Results
 
 _WRITERS = {"neuronpedia": neuronpedia.write, "neuron-record": neuron_record.write}
 FORMS = tuple(_WRITERS)
-_MARK = "feature-neurons.json"  # says that a folder is an export, and of what
 
 
 def write(form: str, results: Results, folder: Path) -> int:
     """Write results in one of `FORMS` into `folder` and return the number of neurons.
 
-    An export written here before is replaced as a whole; another folder with something in it is refused.
+    An export of this form is replaced as a whole; another folder with something in it is refused.
     """
     name = results.config.model_name
     if Path(name).name != name:
         raise UserError(f"model {name!r} cannot be the name of a folder; rename its folder")
-    with folders.replaced(folder, lambda path: (path / _MARK).is_file()) as new:
+    with folders.replaced(folder, folders.is_a(form)) as new:
         n_neurons = _WRITERS[form](results, new)
-        facts = dict(form=form, model=name, layer=results.config.layer, feature_neurons=__version__)
-        (new / _MARK).write_text(json.dumps(facts) + "\n", encoding="utf-8")
+        folders.mark(new, form, model=name, layer=results.config.layer, feature_neurons=__version__)
     return n_neurons

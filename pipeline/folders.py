@@ -2,41 +2,86 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.errors import StoreError, UserError
+
+_MARK = "feature-neurons.json"  # says what a folder that was written here is
+_ASIDE = ".writing-feature-neurons-"
+_STALE_S = 24 * 3600
+
+
+def is_a(kind: str) -> Callable[[Path], bool]:
+    """Whether a folder was written here as this kind of result."""
+
+    def known(folder: Path) -> bool:
+        try:
+            return json.loads((folder / _MARK).read_text(encoding="utf-8"))["kind"] == kind
+        except (OSError, ValueError, TypeError, KeyError):
+            return False
+
+    return known
+
+
+def mark(folder: Path, kind: str, **facts: object) -> None:
+    """Say in a folder what it is."""
+    (folder / _MARK).write_text(json.dumps(dict(kind=kind, **facts)) + "\n", encoding="utf-8")
+
+
+def refuse(folder: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Raise UserError for a folder that is something else than a new, an empty or one of ours."""
+    try:
+        is_free = not folder.exists() or (
+            folder.is_dir() and (is_ours(folder) or not any(folder.iterdir()))
+        )
+    except (OSError, RuntimeError) as exc:
+        raise UserError(f"{folder}: {exc}") from exc
+    if not is_free:
+        raise UserError(f"{folder} holds something else; name a folder that is new, or one to replace")
 
 
 @contextmanager
 def replaced(folder: Path, is_ours: Callable[[Path], bool]) -> Iterator[Path]:
     """Give an empty folder to write into, which then takes the place of `folder` as a whole.
 
-    One that `is_ours` is replaced; any other with something in it is refused with UserError. Raises
-    StoreError where the disk refuses; whatever ends it early, what was there before stays.
+    One that `is_ours` is replaced; any other with something in it is refused with UserError, also if it
+    came to be meanwhile. Raises StoreError where the disk refuses; whatever ends it early, what was there
+    stays.
     """
-    folder = folder.resolve()
-    if folder.exists() and not (folder.is_dir() and (is_ours(folder) or not any(folder.iterdir()))):
-        raise UserError(f"{folder} holds something else; name a folder that is new, or one to replace")
+    refuse(folder, is_ours)
     try:
+        folder = folder.resolve()
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+        _sweep(folder.parent)
+        temporary = Path(tempfile.mkdtemp(prefix=_ASIDE, dir=folder.parent))
+        new, old = temporary / "new", temporary / "old"
         try:
-            (temporary / "new").mkdir()
-            yield temporary / "new"
+            new.mkdir()
+            yield new
+            refuse(folder, is_ours)
             if folder.exists():
-                folder.rename(temporary / "old")
-            (temporary / "new").rename(folder)
-        except OSError:
-            if (temporary / "old").exists() and not folder.exists():
-                (temporary / "old").rename(folder)
-            raise
+                folder.rename(old)
+            new.rename(folder)
         finally:
+            if old.exists() and not folder.exists():
+                old.rename(folder)
             shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as exc:
+    except (OSError, RuntimeError) as exc:
         raise StoreError(
-            f"cannot write {folder}: {exc.strerror or exc}; free some space, or name another folder"
+            f"cannot write {folder}: {getattr(exc, 'strerror', None) or exc}; free some space, or name "
+            "another folder"
         ) from exc
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what writers that died left beside it a day ago."""
+    for left in parent.glob(f"{_ASIDE}*"):
+        with suppress(FileNotFoundError):  # another writer has just finished with it
+            if left.stat().st_mtime < time.time() - _STALE_S and not (left / "old").exists():
+                shutil.rmtree(left, ignore_errors=True)

@@ -20,6 +20,7 @@ from pipeline.progress import progress
 if TYPE_CHECKING:
     import duckdb
 
+IS_OURS = folders.is_a("report")
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST = 10  # substitutions of each kind that a page shows
 _SCORES = {
@@ -86,7 +87,7 @@ _PARTS = {
 _POLYSEMANTIC = """
 select neuron, similarity, groups
 from polysemantic_neurons()
-order by n_grouped desc, neuron
+order by mats_apart desc, n_grouped desc, neuron
 """
 
 
@@ -97,13 +98,14 @@ def write(con: duckdb.DuckDBPyConnection, config: Config, folder: Path) -> int:
     """
     found = _Found(con, config)
     pages = _pages(found)
-    with folders.replaced(folder, lambda path: (path / "report.js").is_file()) as new:
+    with folders.replaced(folder, IS_OURS) as new:
         (new / "neurons").mkdir()
         for name in ("style.css", "report.js"):
             shutil.copyfile(_TEMPLATES / name, new / name)
         (new / "plotly.min.js").write_text(charts.script(), encoding="utf-8")
         for name, text in progress(pages, "report", unit="page", total=len(found.neurons) + 1):
             (new / name).write_text(text, encoding="utf-8", errors="replace")
+        folders.mark(new, "report", model=config.model_name, layer=config.layer)
     return len(found.neurons)
 
 

@@ -49,7 +49,7 @@ create or replace macro neurons_with_word(sought) as table
 with holding as (
     select distinct model, layer, neuron, rank, bool_or(words.is_mat) as is_mat
     from words
-    where words.word = lower(sought)
+    where words.word = lower(trim(sought::varchar))
     group by model, layer, neuron, rank
 )
 select
@@ -98,6 +98,10 @@ ranged as (
     select *, min(activation) over () as low, max(activation) over () as high
     from tokens
     where activation is not null
+        and case
+            when bins >= 1 and bins = floor(bins) then true
+            else error('bins is ' || coalesce(bins::varchar, 'null') || '; give a whole number from 1')::boolean
+        end
 ),
 binned as (
     select
@@ -113,7 +117,9 @@ from binned
 group by all
 order by bin;
 
--- Neurons that stand for more than one thing: at least two clean groups that hold half of their MAPs.
+-- Neurons whose MAPs are of several kinds: at least two clean groups that hold half of them. They may stand
+-- for several things; where no MAT is in two groups (mats_apart) the tokens differ too, and not only what is
+-- around them.
 create or replace macro polysemantic_neurons(min_groups := 2, min_share := 0.5) as table
 with grouped as (
     select
@@ -123,7 +129,8 @@ with grouped as (
         list(
             {'similarity': groups.similarity, 'n_maps': groups.n_maps, 'mats': list_distinct(mats)}
             order by number
-        ) as groups
+        ) as groups,
+        len(list_distinct(flatten(list(mats)))) = sum(len(list_distinct(mats))) as mats_apart
     from groups
     join similarity using (model, layer, neuron)
     where clean
@@ -138,4 +145,4 @@ comment on macro table feature_neurons_at is 'feature neurons at other threshold
 comment on macro table neurons_with_word is 'neurons whose MAPs hold a word';
 comment on macro table neighbours_of is 'neurons whose MAPs are most like those of one';
 comment on macro table activation_histogram is 'how activations of a neuron are distributed';
-comment on macro table polysemantic_neurons is 'neurons that stand for more than one thing';
+comment on macro table polysemantic_neurons is 'neurons whose MAPs are of several kinds';

@@ -21,6 +21,18 @@ def test_it_is_stored_without_outputs(notebook):
             assert (cell.outputs, cell.execution_count) == ([], None)
 
 
+def test_phrases_of_the_web_are_only_text_in_the_table(notebook):
+    import pandas as pd
+
+    evil = "<img src=x onerror=alert(1)>"
+    row = dict(index=1, avg_activation=0.5, desc=evil, max_phrases=[evil, "b"])
+    [source] = [cell.source for cell in notebook.cells if "shown.style" in cell.source]
+    source = source[source.index("shown = ") :].replace("shown.style", "styled = shown.style")
+    names = {"found": pd.DataFrame([row])}
+    exec(source, names)
+    assert "<img" not in names["styled"].to_html()
+
+
 @KERNEL_NEEDS
 def test_it_runs_from_top_to_bottom(notebook, replayed):
     from nbclient import NotebookClient

@@ -1,10 +1,15 @@
 """Questions in SQL: the macros give what counting by hand gives, and the examples run."""
 
+import dataclasses
+import shutil
+
+import duckdb
 import numpy as np
 import pytest
 from conftest import ROOT, command
 
 from pipeline import database, tables, terminal
+from pipeline.run import run
 
 QUERIES = sorted((ROOT / "sql/queries").glob("*.sql"))
 
@@ -101,6 +106,34 @@ def test_polysemantic_neurons_have_two_clean_groups_of_half_their_maps(con, smal
     found = answers(con, "from polysemantic_neurons()")
     assert expected
     assert {row["neuron"]: row["n_grouped"] for row in found} == expected
+
+
+@pytest.mark.parametrize("bins", ["0", "-3", "2.5", "null"])
+def test_bins_that_cannot_be_are_refused(con, bins):
+    with pytest.raises(duckdb.Error, match="bins is .* give a whole number from 1"):
+        con.sql(f"from activation_histogram(3, bins := {bins})").fetchall()
+
+
+def test_a_later_connection_sees_the_later_run(small, tmp_path):
+    shutil.copytree(small.data, tmp_path / "data")
+    config = dataclasses.replace(small, data=str(tmp_path / "data"))
+    ask = "select value from settings where name = 'similarity'"
+    with database.connect(config) as first:
+        assert first.sql(ask).fetchall() == [("0.25",)]
+        run(dataclasses.replace(config, similarity=0.5))
+        with database.connect(config) as second:
+            assert second.sql(ask).fetchall() == [("0.5",)]
+        assert run(config).made  # back again: the database is the other run's
+        with database.connect(config) as third:
+            assert third.sql(ask).fetchall() == [("0.25",)]
+
+
+def test_a_file_that_is_no_text_is_said_in_a_line(small, tmp_path):
+    (tmp_path / "q.sql").write_bytes(b"select \xff")
+    found = command("sql", tmp_path / "q.sql", "--data", small.data, cwd=ROOT)
+    assert found.returncode == 2
+    assert found.stderr.startswith("error: ")
+    assert found.stderr.count("\n") == 1
 
 
 def test_a_struct_answer_can_be_taken_along_as_json(con):
