@@ -13,7 +13,7 @@ from dataclasses import Field
 from pathlib import Path
 
 from pipeline import __version__
-from pipeline.config import CHOICES, OPTIONS, Config
+from pipeline.config import CHOICES, EXPORT_FORMS, OPTIONS, Config
 from pipeline.errors import PipelineError, UserError
 
 
@@ -24,7 +24,6 @@ def _switch(value: str) -> bool:
     return value.lower() in ("1", "yes", "true")
 
 
-FORMS = ("neuronpedia", "neuron-record")  # of export; its module is imported when used
 _KINDS = {"int": int, "float": float, "str": str, "bool": _switch}
 
 
@@ -80,7 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     report = _command(commands, "report", _report, "write pages to look at, opened from disk", OPTIONS)
     report.add_argument("folder", nargs="?", type=Path, help="where to (default: report in DATA)")
     export = _command(commands, "export", _export, "write results in the form of another tool", OPTIONS)
-    export.add_argument("form", choices=FORMS, help="of Neuronpedia, or of OpenAI's neuron-explainer")
+    export.add_argument(
+        "form", choices=EXPORT_FORMS, help="of Neuronpedia, or of OpenAI's neuron-explainer"
+    )
     export.add_argument("folder", nargs="?", type=Path, help="where to (default: export/FORM in DATA)")
     _command(commands, "check", _check, "hold the store against its schemas and checksums", data)
     return parser

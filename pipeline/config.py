@@ -19,6 +19,7 @@ from pipeline.resources import resource
 
 EMBEDDED = "demo"
 TEXT_FORMS = (".parquet", ".jsonl", ".txt")
+EXPORT_FORMS = ("neuronpedia", "neuron-record")
 LAST_NEURON = 2**31 - 1
 CHOICES = {
     "weights": ("trained", "random"),

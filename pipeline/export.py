@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline import __version__, folders, neuron_record, neuronpedia
+from pipeline.config import EXPORT_FORMS
 from pipeline.errors import UserError
 from pipeline.results import Results
 
-_WRITERS = {"neuronpedia": neuronpedia.write, "neuron-record": neuron_record.write}
-FORMS = tuple(_WRITERS)
+_WRITERS = dict(zip(EXPORT_FORMS, (neuronpedia.write, neuron_record.write), strict=True))
 
 
 def write(form: str, results: Results, folder: Path) -> int:
-    """Write results in one of `FORMS` into `folder` and return the number of neurons.
+    """Write results in one of `EXPORT_FORMS` into `folder` and return the number of neurons.
 
     An export of this form is replaced as a whole; another folder with something in it is refused.
     """

@@ -8,6 +8,7 @@ import pytest
 from conftest import command
 
 from pipeline import export, glimpse, language_model, texts
+from pipeline.config import EXPORT_FORMS
 from pipeline.errors import PipelineError, UserError
 from pipeline.results import Results
 
@@ -17,7 +18,7 @@ def written(small, small_tables, tmp_path_factory):
     """Both forms of the small run."""
     folder = tmp_path_factory.mktemp("export")
     results = Results(small, small_tables)
-    for form in export.FORMS:
+    for form in EXPORT_FORMS:
         assert export.write(form, results, folder / form) == 96
     return folder
 
@@ -140,7 +141,7 @@ def test_without_a_model_what_it_would_tell_is_left_out(small, small_tables, tmp
 
     monkeypatch.setattr(language_model, "load", gone)
     results = Results(small, small_tables)
-    for form in export.FORMS:
+    for form in EXPORT_FORMS:
         export.write(form, results, tmp_path / form)
     assert capsys.readouterr().err.count("without what the model would tell: MODEL: cannot fetch it\n") == 1
     [feature, *_] = lines(tmp_path / "neuronpedia/demo/1-feature-neurons/features/batch-0.jsonl.gz")
