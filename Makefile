@@ -4,7 +4,7 @@ BIN := .venv/bin
 OPTIONS := MODEL WEIGHTS LAYER NEURONS SIMILARITY GROUP_SIMILARITY ACTIVATION SELECTIVITY SYNONYMS SOURCE SITE RATE \
 	CONNECTIONS REFRESH TEXT FASTTEXT PHRASES INFLECTIONS DESCRIBER DESCRIBER_MODEL PRICE \
 	MAX_CALLS MAX_COST DRY_RUN SCORE SCORE_CONTROL EXACT_TOKENS PRECISION DEVICE MEMORY_MB DATA
-KNOWN := $(OPTIONS) OPENAI_BASE_URL PYTHON
+KNOWN := $(OPTIONS) REPO PUBLIC OPENAI_BASE_URL PYTHON
 UNKNOWN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(filter-out $(KNOWN),$(name))))
 ifneq ($(strip $(UNKNOWN)),)
 $(error unknown variable $(strip $(UNKNOWN)); there are $(KNOWN))
@@ -15,7 +15,7 @@ GIVEN = $(foreach name,$(OPTIONS),$(if $($(name)),--$(call lower,$(name)) $(call
 DATA_GIVEN = $(if $(DATA),--data $(call quoted,$(DATA)))
 DATABASE = $(call quoted,$(or $(DATA),data)/neurons.duckdb)
 
-.PHONY: help data plan report sql check test lint bench lock build record clean
+.PHONY: help data plan report publish sql check test lint bench lock build record clean
 .DEFAULT_GOAL := help
 
 help: ## print this help
@@ -23,7 +23,7 @@ help: ## print this help
 	@echo
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
 	@echo
-	@echo "Variables of data, plan and report: $(OPTIONS)"
+	@echo "Variables of data, plan, report and publish: $(OPTIONS)"
 	@echo "Their meaning: .venv/bin/python -m pipeline run --help"
 
 data: .venv/.installed ## find feature neurons: by default in layer 1 of the embedded model
@@ -34,6 +34,10 @@ plan: .venv/.installed ## what `make data` has done, what it would do and why
 
 report: .venv/.installed ## pages to look at: open data/report/index.html
 	@$(BIN)/python -m pipeline report $(GIVEN)
+
+publish: .venv/.installed ## put the tables on the Hub: REPO=user/name, private unless PUBLIC=1; or DRY_RUN=1
+	@$(if $(REPO),,echo "error: REPO is missing: make publish REPO=user/name" >&2; exit 2)
+	@$(BIN)/python -m pipeline publish $(call quoted,$(REPO)) $(GIVEN) $(if $(PUBLIC),--public $(call quoted,$(PUBLIC)))
 
 sql: .venv/.installed ## ask the results in SQL, in the duckdb client or our own prompt
 	@if command -v duckdb >/dev/null && [ -f $(DATABASE) ]; then duckdb -readonly $(DATABASE); \
@@ -62,11 +66,11 @@ build: .venv/.installed ## train the embedded model anew (data/demo/README.md)
 
 record: .venv/.installed ## record the cassettes anew (cassettes/README.md)
 	@$(BIN)/python cassettes/record.py
-	@rm -rf cassettes/describer
-	@$(BIN)/python -m pytest --record-mode=rewrite tests/test_recorded_answers.py
+	@rm -f cassettes/describer/*.yaml cassettes/hub/*.yaml
+	@$(BIN)/python -m pytest --record-mode=rewrite tests/test_recorded_answers.py tests/test_recorded_hub.py
 
 clean: ## remove results and environment; the embedded model, fetched pages and paid answers stay
-	rm -rf .venv data/site data/report data/export data/neurons.duckdb data/bench.json
+	rm -rf .venv data/site data/report data/export data/dataset data/neurons.duckdb data/bench.json
 	if [ -d data/store ]; then find data/store -type f -not -path '*/kept/answers/*' -delete; \
 	find data/store -type d -empty -delete; fi
 

@@ -83,6 +83,18 @@ def _parser() -> argparse.ArgumentParser:
         "form", choices=EXPORT_FORMS, help="of Neuronpedia, or of OpenAI's neuron-explainer"
     )
     export.add_argument("folder", nargs="?", type=Path, help="where to (default: export/FORM in DATA)")
+    publish = _command(
+        commands,
+        "publish",
+        _publish,
+        "put the tables on the Hub, private by default",
+        OPTIONS,
+    )
+    publish.add_argument("repo", metavar="USER/NAME", help="the data set's name on the Hub")
+    publish.add_argument("folder", nargs="?", type=Path, help="where to write (default: dataset in DATA)")
+    publish.add_argument(
+        "--public", nargs="?", const=True, default=False, type=_switch, help="let everybody see it"
+    )
     _command(commands, "check", _check, "hold the store against its schemas and checksums", data)
     return parser
 
@@ -201,6 +213,29 @@ def _export(config: Config, args: argparse.Namespace) -> int:
     folders.refuse(folder, folders.is_a(args.form))
     n_neurons = export.write(args.form, Results(config, run(config)), folder)
     print(f"{n_neurons:,} neurons; {folder}")
+    return 0
+
+
+def _publish(config: Config, args: argparse.Namespace) -> int:
+    from pipeline import dataset, folders, hub
+    from pipeline.run import run
+
+    hub.check(args.repo)
+    folder = args.folder or Path(config.data) / "dataset"
+    folders.refuse(folder, dataset.IS_OURS)
+    if not config.dry_run:
+        hub.sign_in(args.repo)
+    made = dataset.write(config, run(config), folder, args.repo)
+    print(f"{folder}: {len(made.files)} files, {sum(made.files.values()):,} bytes, tag {made.tag}")
+    if config.dry_run:
+        for name, size in made.files.items():
+            print(f"{size:>13,}  {name}")
+        who = "everybody to see" if args.public else "you alone to see (PUBLIC=1: everybody)"
+        print(f"nothing was sent; without DRY_RUN this goes to {args.repo}, for {who}")
+        return 0
+    found = hub.publish(made, args.repo, public=args.public)
+    what = f"{len(found.sent)} files sent, {len(found.deleted)} deleted" if found.changed else "nothing new"
+    print(f"{what}; {'public' if found.public else 'private'}: {found.address}")
     return 0
 
 

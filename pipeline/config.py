@@ -107,7 +107,7 @@ class Config:
     )
     max_calls: int | None = _option(None, "calls of it in one run, at most")
     max_cost: float | None = _option(None, "what they may cost in one run, in USD; needs PRICE")
-    dry_run: bool = _option(False, "say what describing would take, and call nothing", alone=True)
+    dry_run: bool = _option(False, "say what describing or publishing would take; call nothing", alone=True)
     score: bool = _option(
         False,
         "hold descriptions against texts that the describer was not shown: every second MAP is held out",

@@ -65,7 +65,8 @@ def _fill(
         con.execute(f"create table {table} as select * from data")  # a name of the plan
         con.unregister("data")
     _ledger(con, store)
-    _comment(con)
+    for comment in comments("table", list(tables.TABLES)):
+        con.execute(comment)
     con.execute("create table settings (name varchar primary key, value varchar)")
     settings = {**dataclasses.asdict(config), "key": _key(planned, store)}
     con.executemany(
@@ -75,13 +76,15 @@ def _fill(
     con.execute((resource("sql") / "macros.sql").read_text(encoding="utf-8"))
 
 
-def _comment(con: duckdb.DuckDBPyConnection) -> None:
-    """Say at each table and column what it holds; the words are our own."""
+def comments(kind: str, names: list[str]) -> list[str]:
+    """Statements that say at each table or view of these names, and at its columns, what it holds."""
     quoted = lambda text: "'" + text.replace("'", "''") + "'"  # noqa: E731
-    for name, table in tables.TABLES.items():
-        con.execute(f"comment on table {name} is {quoted(table.grain)}")
-        for column in table.columns:
-            con.execute(f'comment on column {name}."{column.name}" is {quoted(column.doc)}')
+    found = []
+    for name in names:
+        found.append(f"comment on {kind} {name} is {quoted(tables.TABLES[name].grain)};")
+        for column in tables.TABLES[name].columns:
+            found.append(f'comment on column {name}."{column.name}" is {quoted(column.doc)};')
+    return found
 
 
 def _ledger(con: duckdb.DuckDBPyConnection, store: Store) -> None:

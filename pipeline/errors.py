@@ -27,3 +27,7 @@ class StoreError(PipelineError):
 
 class PageError(PipelineError):
     """A page of a site is not what it should be; the message names what was expected and found."""
+
+
+class HubError(PipelineError):
+    """The Hub cannot be reached, or refuses."""

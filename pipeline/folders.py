@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pipeline.errors import StoreError, UserError
 
-_MARK = "feature-neurons.json"  # says what a folder that was written here is
+MARK = "feature-neurons.json"  # says what a folder that was written here is
 _ASIDE = ".writing-feature-neurons-"
 _STALE_S = 24 * 3600
 
@@ -22,7 +22,7 @@ def is_a(kind: str) -> Callable[[Path], bool]:
 
     def known(folder: Path) -> bool:
         try:
-            return json.loads((folder / _MARK).read_text(encoding="utf-8"))["kind"] == kind
+            return json.loads((folder / MARK).read_text(encoding="utf-8"))["kind"] == kind
         except (OSError, ValueError, TypeError, KeyError):
             return False
 
@@ -31,7 +31,7 @@ def is_a(kind: str) -> Callable[[Path], bool]:
 
 def mark(folder: Path, kind: str, **facts: object) -> None:
     """Say in a folder what it is."""
-    (folder / _MARK).write_text(json.dumps(dict(kind=kind, **facts)) + "\n", encoding="utf-8")
+    (folder / MARK).write_text(json.dumps(dict(kind=kind, **facts)) + "\n", encoding="utf-8")
 
 
 def refuse(folder: Path, is_ours: Callable[[Path], bool]) -> None:

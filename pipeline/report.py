@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import __version__, charts, folders
+from pipeline import __version__, charts, folders, render
 from pipeline.config import Config
 from pipeline.printable import plain
 from pipeline.progress import progress
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import duckdb
 
 IS_OURS = folders.is_a("report")
-_TEMPLATES = Path(__file__).parent / "templates"
 _MOST = 10  # substitutions of each kind that a page shows
 _SCORES = {
     "avg_activation": ("avg. activation", "mean over phrases and variants, raw units"),
@@ -101,7 +100,7 @@ def write(con: duckdb.DuckDBPyConnection, config: Config, folder: Path) -> int:
     with folders.replaced(folder, IS_OURS) as new:
         (new / "neurons").mkdir()
         for name in ("style.css", "report.js"):
-            shutil.copyfile(_TEMPLATES / name, new / name)
+            shutil.copyfile(render.FOLDER / name, new / name)
         (new / "plotly.min.js").write_text(charts.script(), encoding="utf-8")
         for name, text in progress(pages, "report", unit="page", total=len(found.neurons) + 1):
             (new / name).write_text(text, encoding="utf-8", errors="replace")
@@ -159,10 +158,9 @@ def _by_neuron(relation: Any) -> dict[int, list[dict[str, Any]]]:
 
 def _pages(found: _Found) -> Iterator[tuple[str, str]]:
     """Each page's name and text."""
-    environment = _environment()
     same = dict(model=found.config.model_name, layer=found.config.layer, version=__version__)
-    yield "index.html", environment.get_template("index.html").render(**same, root="", **_overview(found))
-    template = environment.get_template("neuron.html")
+    yield "index.html", render.html("index.html").render(**same, root="", **_overview(found))
+    template = render.html("neuron.html")
     numbers = [row["neuron"] for row in found.neurons]
     for at, row in enumerate(found.neurons):
         beside = dict(before=numbers[at - 1] if at else None, after=(numbers[at + 1 :] or [None])[0])
@@ -173,21 +171,8 @@ def _pages(found: _Found) -> Iterator[tuple[str, str]]:
 def phrases(con: duckdb.DuckDBPyConnection, neuron: int) -> str:
     """A neuron's MAPs as HTML, tokens coloured by activation and the MAT underlined, as in a notebook."""
     rows = _by_neuron(con.sql(_PARTS["maps"])).get(neuron, [])
-    template = _environment().get_template("phrases.html").module
+    template = render.html("phrases.html").module
     return str(template.phrases(_coloured(rows)))
-
-
-def _environment() -> Any:
-    """The templates, which escape whatever they are given."""
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=lambda value: plain(value) if type(value) is str else value,
-    )
 
 
 def _overview(found: _Found) -> dict[str, Any]:

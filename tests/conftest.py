@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +16,12 @@ import pytest
 from pipeline import select, tables
 from pipeline.config import Config
 
-pytest_plugins = ["tiny_site", "chat_server"]
+pytest_plugins = ["tiny_site", "chat_server", "hub_server"]
+# read when huggingface_hub is imported: no token of whoever runs the tests, no native code that uploads
+_HOME = tempfile.TemporaryDirectory(prefix="hf-home-")
+os.environ.update(HF_HOME=_HOME.name, HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_TELEMETRY="1")
+os.environ.pop("HF_TOKEN", None)
+
 ROOT = Path(__file__).parent.parent
 SMALL_TEXTS = 900
 

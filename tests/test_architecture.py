@@ -26,9 +26,10 @@ VENDORS = {
     "sqlite3": {"page_store"},
     "openai": {"describer"},
     "plotly": {"charts"},
-    "jinja2": {"report"},
+    "jinja2": {"render"},
     "scipy": {"groups"},
-    "httpx2": {"describer"},
+    "httpx2": {"describer", "hub"},
+    "huggingface_hub": {"hub"},
 }
 LAZY = {"resume", "blocks"}  # themselves imported only when they are used
 HEAVY = {

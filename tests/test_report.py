@@ -286,6 +286,7 @@ def test_a_neuron_is_reached_by_its_number(written, screen):
 def test_templates_ship_in_the_wheel():
     assert {path.name for path in (ROOT / "pipeline/templates").iterdir()} == {
         "base.html",
+        "card.md",
         "index.html",
         "neuron.html",
         "phrases.html",

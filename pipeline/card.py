@@ -1,0 +1,98 @@
+"""The card of a published data set: what it holds, how it was made, of whose texts, and how to ask it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__, hub, render, sources
+from pipeline.config import EMBEDDED, Config
+from pipeline.run import Tables
+from pipeline.tables import TABLES, VERSION
+
+_SHOWN = 10
+_UNKNOWN = "not known here; ask its publisher before you pass it on"
+# What the collections that Neuroscope's texts come from say of themselves.
+_TEXT_SETS = {
+    r"\bc4\b": "ODC-By 1.0; the texts are those of web pages, under Common Crawl's terms of use",
+    r"pile": "a collection of many sources, each under a licence of its own",
+    r"openwebtext": "CC0 1.0 for the collection; the texts are those of web pages",
+    r"code": "source code, each file under its repository's licence",
+}
+_OURS = {
+    "model": "MIT, as feature-neurons",
+    "text": "WordNet licence (LICENSE-WordNet.txt), glosses of WordNet 3.0",
+}
+
+
+def text(config: Config, tables: Tables, repo: str, tag: str) -> str:
+    """The card in Markdown, with front matter that names a config for every table with rows."""
+    rows = {table: tables.manifest(table)["rows"] for table in tables}
+    name = f"{config.model_name}, layer {config.layer}"
+    return render.markdown("card.md").render(
+        front_matter=hub.front_matter(_facts(name, rows)),
+        name=name,
+        config=config,
+        repo=repo,
+        tag=tag,
+        version=VERSION,
+        made_by=__version__,
+        rows=rows,
+        tables=[TABLES[table] for table in tables],
+        strongest=_strongest(tables),
+        sources=_sources(config, tables),
+    )
+
+
+def _facts(name: str, rows: dict[str, int]) -> dict[str, Any]:
+    """The front matter. A table without rows has no config: `load_dataset` cannot read one."""
+    return dict(
+        pretty_name=f"Feature neurons of {name}",
+        license="other",
+        license_name="see-sources-and-licences",
+        tags=["interpretability", "neurons", "feature-neurons"],
+        configs=[
+            dict(
+                config_name=table,
+                **({"default": True} if table == "feature_neurons" else {}),
+                version=VERSION,
+                data_files=[dict(split="train", path=f"{table}/*.parquet")],
+            )
+            for table in sorted(rows, key=lambda table: table != "feature_neurons")
+            if rows[table]
+        ],
+    )
+
+
+def _strongest(tables: Tables) -> list[dict[str, Any]]:
+    found = tables["feature_neurons"].sort_by([("avg_activation", "descending"), ("neuron", "ascending")])
+    return found.slice(0, _SHOWN).to_pylist()
+
+
+def _sources(config: Config, tables: Tables) -> list[tuple[str, str, str]]:
+    """What the rows were made from, as (what, which, licence)."""
+    text_sets = sorted({name for name in tables["samples"]["text_set"].unique().to_pylist() if name})
+    found = [("model", config.model_name, _licence("model", config.model_name, config.model))]
+    found += [("texts of samples", name, _licence("text", name, name)) for name in text_sets]
+    if config.source == "neuroscope":
+        mine = sources.address(config) == sources.RECORDED
+        found.append(("pages", sources.address(config), _OURS["model"] if mine else _UNKNOWN))
+    if config.fasttext == "train":
+        words = _licence("text", config.text_name, config.text)
+        found.append(("word vectors", f"trained on {config.text_name}", words))
+    else:
+        found.append(("word vectors", Path(config.fasttext).name, _UNKNOWN))
+    if config.describer == "openai":
+        found.append(("descriptions", config.describer_model, "the terms of the server that wrote them"))
+    return found
+
+
+def _licence(kind: str, name: str, given: str) -> str:
+    if given == EMBEDDED:
+        return _OURS[kind]
+    if kind == "text":
+        for pattern, licence in _TEXT_SETS.items():
+            if re.search(pattern, name, re.IGNORECASE):
+                return licence
+    return _UNKNOWN
