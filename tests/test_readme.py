@@ -62,7 +62,7 @@ def test_every_command_exists():
     targets = set(re.findall(r"^([a-z]+):", MAKEFILE, re.M))
     assert set(re.findall(r"\bmake ([a-z]+)\b(?= |`|\.|,|;|$)", README)) - {"anew"} <= targets
     for name in re.findall(r"python -m pipeline (\w+)", README):
-        needed = {"show": ["1"], "export": ["neuronpedia"]}.get(name, [])
+        needed = {"show": ["1"], "export": ["neuronpedia"], "publish": ["a/b"]}.get(name, [])
         assert cli._parser().parse_args([name, *needed])
 
 
