@@ -61,9 +61,7 @@ def _fill(
     con: duckdb.DuckDBPyConnection, config: Config, planned: dict[str, Planned], store: Store
 ) -> None:
     for table, each in planned.items():
-        con.register("data", store.read(table, each.key))
-        con.execute(f"create table {table} as select * from data")  # a name of the plan
-        con.unregister("data")
+        con.read_parquet(str(store.verified(table, each.key))).create(table)
     _ledger(con, store)
     for comment in comments("table", list(tables.TABLES)):
         con.execute(comment)

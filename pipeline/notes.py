@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,9 @@ import pyarrow.compute as pc
 
 from pipeline import answers, select, synonyms
 from pipeline.config import Config
+
+if TYPE_CHECKING:
+    from pipeline.run import Tables
 
 _MEDIAN = 0.02  # pages were computed in bfloat16: medians of baselines differ by about 0.5 %
 _SINGLE = 0.05  # and single values by up to 3 %
@@ -25,15 +29,15 @@ order by off desc, neuron, rank
 """
 
 
-def note(table: str, data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
+def note(table: str, tables: Mapping[str, pa.Table]) -> str:
     """What was left out of a table and why, in a few words; empty where there is nothing to say."""
     if table not in _NOTES:
         return ""
-    return _NOTES[table](data, tables)
+    return _NOTES[table](tables[table], tables)
 
 
-def _maps(data: pa.Table, tables: Mapping[str, pa.Table]) -> str:
-    flat = tables["samples"]["max_activation"].null_count
+def _maps(data: pa.Table, tables: Tables) -> str:
+    flat = tables.column("samples", "max_activation").null_count
     told = f"{_true(data['duplicate'])} near duplicates count once"
     return told + (f"; {flat} samples have no finite peak" if flat else "")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from pipeline import (
     answers,
@@ -58,6 +59,7 @@ class Tables(Mapping[str, pa.Table]):
         self.made = False
         self.n_calls, self.spent_usd = 0, 0.0  # of a language model, so far
         self._read: dict[str, pa.Table] = {}
+        self._verified: dict[str, Path] = {}
 
     def missing(self) -> list[Planned]:
         """The tables that the store does not have, in order."""
@@ -75,6 +77,20 @@ class Tables(Mapping[str, pa.Table]):
         """Whether a table has rows that failed, or was made from such, and the next run is to try again."""
         manifest = self.manifest(table)
         return bool(manifest and manifest.get("unfinished"))
+
+    def n_rows(self, table: str) -> int:
+        """The number of rows of a table that is made."""
+        return self.manifest(table)["rows"]
+
+    def file(self, table: str) -> Path:
+        """The Parquet file of a table, whole and unchanged."""
+        if table not in self._verified:
+            self._verified[table] = self.store.verified(table, self.planned[table].key)
+        return self._verified[table]
+
+    def column(self, table: str, name: str) -> pa.ChunkedArray:
+        """One column of a table that may be large."""
+        return pq.read_table(self.file(table), columns=[name])[name]
 
     def __getitem__(self, table: str) -> pa.Table:
         if table not in self._read:
@@ -147,34 +163,42 @@ def _make(planned: Planned, config: Config, tables: Tables, engine: Engine) -> N
     stage = planned.stage
     start = time.monotonic()
     if stage.sql:
-        data = select.run(select.query(stage.sql), tables, config.values(stage.settings))
-    elif stage.table == "pages":
-        data = _pages(config)
-    elif stage.table == "samples":
-        data = _scan(config) if config.source == "scan" else pages.samples(config, tables["pages"])
-    elif stage.table == "vocabulary":
-        data = _vocabulary(config)
+        inputs = {table: tables.file(table) for table in stage.reads}
+        data = select.stream(select.query(stage.sql), inputs, config.values(stage.settings))
+        warnings = []
     else:
-        data = _mapped(planned, config, tables, engine)
-    seconds = time.monotonic() - start
+        data = _data(planned, config, tables, engine)
+        warnings = notes.warnings(stage.table, data, tables, config)
     facts = {
         "table": stage.table,
         "key": planned.key,
         "version": VERSION,
         "made_of": planned.made_of,
         "created": datetime.now(UTC).isoformat(),
-        "seconds": round(seconds, 3),
+        "seconds": time.monotonic() - start,
         "config": dataclasses.asdict(config),
         "unfinished": _unfinished(stage, data, tables),
-        "warnings": notes.warnings(stage.table, data, tables, config),
+        "warnings": warnings,
         "packages": {name: version(name) for name in _PACKAGES},
         "python": platform.python_version(),
     }
     tables.store.write(stage.table, planned.key, data, facts)
-    note = notes.note(stage.table, data, tables)
-    source = f"from {len(tables[stage.reads[0]]):,} {stage.reads[0]}" if stage.reads else ""
-    made = f"{stage.number} {stage.table:<15} {len(data):>9,} rows {source:<24}"
-    _tell(f"{made} {seconds:6.1f} s  {note}".rstrip())
+    seconds = time.monotonic() - start
+    source = f"from {tables.n_rows(stage.reads[0]):,} {stage.reads[0]}" if stage.reads else ""
+    made = f"{stage.number} {stage.table:<15} {tables.n_rows(stage.table):>9,} rows {source:<24}"
+    _tell(f"{made} {seconds:6.1f} s  {notes.note(stage.table, tables)}".rstrip())
+
+
+def _data(planned: Planned, config: Config, tables: Tables, engine: Engine) -> pa.Table:
+    """The rows of a table that is made in Python."""
+    table = planned.stage.table
+    if table == "pages":
+        return _pages(config)
+    if table == "samples":
+        return _scan(config) if config.source == "scan" else pages.samples(config, tables["pages"])
+    if table == "vocabulary":
+        return _vocabulary(config)
+    return _mapped(planned, config, tables, engine)
 
 
 def _pages(config: Config) -> pa.Table:

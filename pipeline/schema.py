@@ -5,6 +5,7 @@ pyarrow itself lets nulls into non-null columns and drops unknown ones without a
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -56,11 +57,35 @@ class Table:
             raise TableError(f"{self.name}: columns are {data.column_names}, expected {expected}")
         for column in self.columns:
             _check_column(f"{self.name}.{column.name}", column, data[column.name])
+        if self._is_ascending(data):
+            return
         distinct = data.select(self.key).group_by(list(self.key)).aggregate([])
         if len(distinct) != len(data):
             raise TableError(
                 f"{self.name}: {len(data)} rows but {len(distinct)} distinct keys ({', '.join(self.key)})"
             )
+
+    def in_order(self, parts: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """Pass on the parts of a table, each checked; raise TableError where one does not fit, or its keys
+        do not ascend from those before it."""
+        last = None
+        for part in parts:
+            self.check(part)
+            if not self._is_ascending(part if last is None else pa.concat_tables([last, part])):
+                raise TableError(f"{self.name}: rows are not in the order of {', '.join(self.key)}")
+            last = part.slice(len(part) - 1) if len(part) else last
+            yield part
+
+    def _is_ascending(self, data: pa.Table) -> bool:
+        """Whether each row's key is above that of the row before it."""
+        keys = [data[name].combine_chunks() for name in self.key]
+        same = pa.repeat(True, max(0, len(data) - 1))
+        for key in keys:
+            before, after = key[:-1], key[1:]
+            if pc.any(pc.and_(same, pc.greater(before, after))).as_py():
+                return False
+            same = pc.and_(same, pc.equal(before, after))
+        return not pc.any(same).as_py()
 
 
 def _check_column(place: str, column: Column, values: pa.ChunkedArray) -> None:

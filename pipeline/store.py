@@ -15,6 +15,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ _MANY_FILES = 64
 _STALE_S = 24 * 3600
 _GROUP_BYTES = 32 * 2**20
 _PART = "part-00000.parquet"
+_CHANGED = "its checksum has changed"
 _FACTS = ("made_of", "created", "warnings", "rows", "files")  # what every manifest says
 _UNREADABLE = (pa.ArrowException, OSError, ValueError)  # what pyarrow raises over damaged Parquet
 
@@ -82,16 +84,43 @@ class Store:
             raise StoreError(fault)
         return _read(folder / _PART, tables.TABLES[table].schema)
 
-    def write(self, table: str, key: str, data: pa.Table, manifest: dict[str, Any]) -> None:
-        """Check `data` against its schema, write it, and show it only when whole."""
-        tables.check(table, data)
+    def verified(self, table: str, key: str) -> Path:
+        """The Parquet file of a whole table, its checksum held against what was written.
+
+        Raises StoreError where it is damaged or not there.
+        """
+        folder = self.path(table, key)
+        manifest = self.manifest(table, key)
+        if manifest is None:
+            raise StoreError(f"no table at {folder}; run again")
+        try:
+            if _facts(folder / _PART) != manifest["files"][_PART]:
+                raise StoreError(_damaged(folder / _PART, _CHANGED, folder))
+        except OSError as exc:
+            raise StoreError(_damaged(folder / _PART, exc, folder)) from exc
+        return folder / _PART
+
+    def write(
+        self, table: str, key: str, data: pa.Table | Iterator[pa.Table], manifest: dict[str, Any]
+    ) -> None:
+        """Check `data` against its schema, write it, and show it only when whole.
+
+        Data in parts have to come in the order of their keys. The seconds that this takes are added to the
+        manifest's.
+        """
+        start = time.monotonic()
+        if isinstance(data, pa.Table):
+            parts = iter([tables.check(table, data)])
+        else:
+            parts = tables.TABLES[table].in_order(data)
         with _told(self.folder):
             (self.folder / table).mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.folder / table))
             try:
-                _write(data, temporary / _PART)
-                files = {_PART: _facts(temporary / _PART)}
-                text = json.dumps({**manifest, "rows": len(data), "files": files}, indent=2)
+                rows = _write(parts, tables.TABLES[table].schema, temporary / _PART)
+                made = dict(rows=rows, files={_PART: _facts(temporary / _PART)})
+                made["seconds"] = round(manifest.get("seconds", 0.0) + time.monotonic() - start, 3)
+                text = json.dumps({**manifest, **made}, indent=2)
                 (temporary / "manifest.json").write_text(text + "\n")
                 temporary.chmod(0o755)
                 if (old := self.manifest(table, key)) and old.get("unfinished"):
@@ -133,7 +162,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
             try:
-                _write(data, temporary / _PART)
+                _write(iter([data]), data.schema, temporary / _PART)
                 (temporary / _PART).rename(folder / f"{uuid.uuid4().hex}.parquet")
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -196,7 +225,7 @@ def _faults(path: Path, table: str, facts: dict[str, Any], unit: Path) -> Iterat
     """What is wrong with a file, if anything; `unit` is what to delete to have it made anew."""
     try:
         if _facts(path) != facts:
-            yield _damaged(path, "its checksum has changed", unit)
+            yield _damaged(path, _CHANGED, unit)
         else:
             tables.check(table, _read(path, tables.TABLES[table].schema))
     except (*_UNREADABLE, TableError) as exc:
@@ -220,14 +249,46 @@ def _grown(path: Path, schema: pa.Schema) -> pa.Table:
     return pa.table(dict(zip(schema.names, columns, strict=True))).cast(schema)
 
 
-def _write(data: pa.Table, path: Path) -> None:
-    rows = max(1, _GROUP_BYTES * len(data) // max(1, data.nbytes))  # so that a reader needs little memory
-    pq.write_table(data, path, compression="zstd", write_page_checksum=True, row_group_size=rows)
+def _write(parts: Iterator[pa.Table], schema: pa.Schema, path: Path) -> int:
+    """Write the parts of a table, in row groups for which a reader needs little memory; their rows.
+
+    The next part is made while one is written. Floats are seldom equal, and take longer with a dictionary.
+    """
+    rows, pending = 0, None
+    with (
+        pq.ParquetWriter(
+            path,
+            schema,
+            compression="zstd",
+            write_page_checksum=True,
+            use_dictionary=[_leaf(field) for field in schema if not _is_float(field.type)],
+        ) as writer,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        for part in parts:
+            if pending:
+                pending.result()
+            group = max(1, _GROUP_BYTES * len(part) // max(1, part.nbytes))
+            pending = pool.submit(writer.write_table, part, group)
+            rows += len(part)
+        if pending:
+            pending.result()
+    return rows
+
+
+def _is_float(kind: pa.DataType) -> bool:
+    return pa.types.is_floating(kind.value_type if pa.types.is_list(kind) else kind)
+
+
+def _leaf(field: pa.Field) -> str:
+    """The name of a column's values in Parquet."""
+    return f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    content = path.read_bytes()
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": path.stat().st_size, "sha256": digest}
 
 
 def _damaged(path: Path, why: object, unit: Path) -> str:

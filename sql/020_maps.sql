@@ -9,47 +9,48 @@
 --         max_overlap      shared words / all words from which two MAPs count as one, 0..1
 with cut as (
     select
-        model, layer, neuron, rank, tokens, activations, mat_index, max_activation,
+        model, layer, neuron, rank, mat_index, max_activation,
         least(mat_index, greatest(text_start, mat_index - $context_tokens))::integer as start,
-        least(len(tokens), mat_index + 1 + $context_tokens)::integer as stop
+        least(len(tokens), mat_index + 1 + $context_tokens)::integer as stop,
+        tokens[start + 1 : stop] as tokens,
+        activations[start + 1 : stop] as activations,
+        samples.tokens[mat_index + 1] as mat,
+        array_to_string(samples.tokens[greatest(1, start - 2) : start], '') as text_before,
+        array_to_string(samples.tokens[stop + 1 : stop + 3], '') as text_after
     from samples
     where max_activation is not null
         and list_bool_or(list_transform($neurons, lambda pair: neuron between pair[1] and pair[2]))
 ),
-phrases as (
+phrases as materialized (
     select
         *,
-        array_to_string(tokens[start + 1 : stop], '') as phrase,
-        lower(trim(tokens[mat_index + 1])) as peak,
+        array_to_string(tokens, '') as phrase,
+        lower(trim(mat)) as peak,
         list_distinct(regexp_extract_all(lower(phrase), '\p{L}+')) as spoken
     from cut
 ),
-duplicates as (
-    select distinct later.model, later.layer, later.neuron, later.rank
+same as (
+    select later.model, later.layer, later.neuron, later.rank
     from phrases as earlier
-    join phrases as later
-        on earlier.model = later.model
-        and earlier.layer = later.layer
-        and earlier.neuron = later.neuron
-        and earlier.rank < later.rank
-    where earlier.phrase = later.phrase
-        or (
-            earlier.peak = later.peak
-            and len(list_intersect(earlier.spoken, later.spoken))
-                >= $max_overlap * greatest(1, len(list_distinct(earlier.spoken || later.spoken)))
-        )
+    join phrases as later using (model, layer, neuron, phrase)
+    where earlier.rank < later.rank
+),
+nearly as (
+    select later.model, later.layer, later.neuron, later.rank
+    from phrases as earlier
+    join phrases as later using (model, layer, neuron, peak)
+    where earlier.rank < later.rank
+        and len(list_intersect(earlier.spoken, later.spoken))
+            >= $max_overlap * greatest(1, len(list_distinct(earlier.spoken || later.spoken)))
+),
+duplicates as (
+    from same
+    union
+    from nearly
 )
 select
-    model, layer, neuron, rank,
-    tokens[mat_index + 1] as mat,
-    mat_index,
-    start,
-    tokens[start + 1 : stop] as tokens,
-    activations[start + 1 : stop] as activations,
-    phrase,
-    max_activation,
-    array_to_string(tokens[greatest(1, start - 2) : start], '') as text_before,
-    array_to_string(tokens[stop + 1 : stop + 3], '') as text_after,
+    model, layer, neuron, rank, mat, mat_index, start, tokens, activations, phrase, max_activation,
+    text_before, text_after,
     duplicates.rank is not null as duplicate
 from phrases
 left join duplicates using (model, layer, neuron, rank)

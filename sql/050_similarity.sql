@@ -3,7 +3,7 @@
 -- reads:  maps, vectors
 -- writes: similarity
 -- grain:  one row per (model, layer, neuron)
-with known as (
+with known as materialized (
     select model, layer, neuron, rank, maps.duplicate, vectors.vector, vectors.mat_vector
     from maps
     join vectors using (model, layer, neuron, rank)

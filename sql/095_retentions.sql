@@ -4,28 +4,22 @@
 -- reads:  variants, encodings, activations
 -- writes: retentions
 -- grain:  one row per (model, layer, neuron, rank, variant)
-with measured as (
-    select
-        model, layer, neuron, rank, variant,
-        variants.kind, variants.is_mat, variants.upto_mat, activations.activation, encodings.tokens
-    from variants
-    join encodings using (model, layer, neuron, rank, variant)
-    join activations using (model, layer, neuron, rank, variant)
-)
 select
-    model, layer, neuron, rank, measured.variant,
-    measured.kind, measured.is_mat, measured.upto_mat, measured.activation,
+    model, layer, neuron, rank, variants.variant,
+    variants.kind, variants.is_mat, variants.upto_mat, measured.activation,
     original.activation as baseline,
     case when original.activation > 0
         then measured.activation::double / original.activation end as retention,
     coalesce(
-        measured.kind = 'synonym'
+        variants.kind = 'synonym'
         and measured.activation::double
             > original.activation::double + 1e-4 * abs(original.activation::double),
         false
     ) as raised,
-    measured.tokens
-from measured
-join measured as original using (model, layer, neuron, rank)
+    encodings.tokens
+from variants
+join encodings using (model, layer, neuron, rank, variant)
+join activations as measured using (model, layer, neuron, rank, variant)
+join activations as original using (model, layer, neuron, rank)
 where original.variant = 0
-order by model, layer, neuron, rank, measured.variant
+order by model, layer, neuron, rank, variants.variant

@@ -120,7 +120,7 @@ def test_what_no_longer_fits_the_context_is_marked_and_counted(demo):
         page, baseline(n - 5, n), variant(1, n - 5, n, (n - 2, n - 1), " extraordinarily unmistakable")
     )
     assert [(row["status"], bool(row["token_ids"])) for row in found] == [("ok", True), ("too_long", False)]
-    told = notes.note("encodings", rows("encodings", *found), {})
+    told = notes.note("encodings", {"encodings": rows("encodings", *found)})
     assert told == "2 retokenised; not measured: 1 too_long"
 
 

@@ -196,13 +196,15 @@ def test_bfloat16_is_near_float32_and_its_deviation_is_stored(small_tables, demo
         assert row["precision"] == "bfloat16"
         assert row["exact"] == pytest.approx(by_key[row["neuron"], row["rank"], row["variant"]], rel=1e-5)
     told = np.abs(stored["activation"].to_numpy() / stored["exact"].to_numpy() - 1)
-    assert f"{np.median(told):.2%} in the median" in notes.note("deviations", stored, inputs)
+    assert f"{np.median(told):.2%} in the median" in notes.note(
+        "deviations", inputs | {"deviations": stored}
+    )
 
 
 def test_in_float32_nothing_is_measured_again(small_tables):
     work = deviations.worker(CONFIG, small_tables)
     assert [len(work(shard)) for shard in deviations.shards(small_tables)] == [0]
-    assert notes.note("deviations", small_tables["deviations"], small_tables) == ""
+    assert notes.note("deviations", small_tables) == ""
 
 
 def test_plain_passes_are_told_of(capsys, demo):
