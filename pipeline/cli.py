@@ -146,7 +146,7 @@ def _plan(config: Config, args: argparse.Namespace) -> int:
             state = f"done   {manifest['rows']:>9,} rows, {manifest['created'][:16].replace('T', ' ')}"
         else:
             state = f"to do  {plan.reason(planned, store)}"
-        print(f"{planned.stage.number} {table:<15} {state}")
+        print(f"{planned.stage.number} {table:<18} {state}")
     return 0
 
 

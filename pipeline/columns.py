@@ -28,7 +28,12 @@ NEURON = (
     column("neuron", pa.int32(), "MLP neuron in its layer, 0-based"),
 )
 SAMPLE = (*NEURON, column("rank", pa.int32(), "rank of the sample, 0 activates most"))
-VARIANT = (*SAMPLE, column("variant", pa.int32(), "number of the variant of its MAP; 0: baseline"))
+VARIANT = (
+    *SAMPLE,
+    column(
+        "variant", pa.int32(), "number among the variants of its MAP, a block for each word; 0: baseline"
+    ),
+)
 NEURON_KEY = ("model", "layer", "neuron")
 SAMPLE_KEY = (*NEURON_KEY, "rank")
 VARIANT_KEY = (*SAMPLE_KEY, "variant")

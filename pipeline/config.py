@@ -102,6 +102,9 @@ class Config:
         "who describes: lexical (no language model), or openai (OpenAI, or the server of OPENAI_BASE_URL)",
     )
     describer_model: str = _option("gpt-6-luna", "language model that describes")
+    describe_groups: bool = _option(
+        False, "describe each group of MAPs of a neuron that has several clean ones too", alone=True
+    )
     price: str | None = _option(
         None, "its price in USD per million tokens read and written, such as 0.1,0.4; by default unknown"
     )

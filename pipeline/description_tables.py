@@ -10,6 +10,8 @@ from pipeline.columns import (
     INTEGERS,
     NEURON,
     NEURON_KEY,
+    SAMPLE,
+    SAMPLE_KEY,
     TEXTS,
     column,
     nullable,
@@ -19,18 +21,42 @@ from pipeline.schema import Table
 _CONTROL = column("control", pa.string(), "none: the neuron's own description; other: another neuron's")
 _METHOD = column("method", pa.string(), "detection: windows as they are; fuzzing: tokens marked")
 
+_PHRASES = (
+    column("mats", TEXTS, "MATs of the distinct MAPs, strongest first"),
+    column("mat_words", TEXTS, "the words that hold them, or the MATs themselves"),
+    column("max_phrases", TEXTS, "distinct MAPs, strongest first"),
+    column("marked_phrases", TEXTS, "the same, the MAT between ⟦ and ⟧"),
+    column("ranks", INTEGERS, "their ranks"),
+)
+_SAID = (
+    column("describer", pa.string(), "who described"),
+    nullable("description", pa.string(), "what MATs and MAPs have in common"),
+    column("status", pa.string(), "ok, no_feature, or why there is no description"),
+    nullable("reason", pa.string(), "what the server said, unless ok"),
+    *CALL,
+)
+_GROUP = column("number", pa.int32(), "of the group, as in groups")
+
 TABLES = (
+    Table(
+        "marked",
+        "one row per (model, layer, neuron, rank)",
+        SAMPLE_KEY,
+        (
+            *SAMPLE,
+            column("mat", pa.string(), "the MAT as it stands in the text"),
+            column("mat_word", pa.string(), "the word that holds it, or the MAT itself"),
+            column("phrase", pa.string(), "the MAP; only distinct ones are here"),
+            column("marked_phrase", pa.string(), "the same, the MAT between ⟦ and ⟧"),
+        ),
+    ),
     Table(
         "evidence",
         "one row per (model, layer, neuron)",
         NEURON_KEY,
         (
             *NEURON,
-            column("mats", TEXTS, "MATs of the distinct MAPs, strongest first"),
-            column("mat_words", TEXTS, "the words that hold them, or the MATs themselves"),
-            column("max_phrases", TEXTS, "distinct MAPs, strongest first"),
-            column("marked_phrases", TEXTS, "the same, the MAT between ⟦ and ⟧"),
-            column("ranks", INTEGERS, "their ranks"),
+            *_PHRASES,
             column("raised_phrases", TEXTS, "variants above their originals, strongest first"),
             column("raised_ranks", INTEGERS, "the ranks of their MAPs"),
         ),
@@ -58,12 +84,20 @@ TABLES = (
         NEURON_KEY,
         (
             *NEURON,
-            column("describer", pa.string(), "who described"),
-            nullable("description", pa.string(), "what MATs and MAPs have in common"),
-            column("status", pa.string(), "ok, no_feature, or why there is no description"),
-            nullable("reason", pa.string(), "what the server said, unless ok"),
-            *CALL,
+            *_SAID,
         ),
+    ),
+    Table(
+        "group_evidence",
+        "one row per (model, layer, neuron, number)",
+        (*NEURON_KEY, "number"),
+        (*NEURON, _GROUP, *_PHRASES),
+    ),
+    Table(
+        "group_descriptions",
+        "one row per (model, layer, neuron, number)",
+        (*NEURON_KEY, "number"),
+        (*NEURON, _GROUP, *_SAID),
     ),
     Table(
         "judgements",
@@ -104,7 +138,7 @@ TABLES = (
         "one row per call of a language model, of all runs on the store",
         ("purpose", "key", "called"),
         (
-            column("purpose", pa.string(), "descriptions or judgements"),
+            column("purpose", pa.string(), "descriptions, group_descriptions or judgements"),
             column("key", pa.string(), "fingerprint of the prompt and the model"),
             column("status", pa.string(), "ok, no_feature, or what went wrong"),
             nullable("reason", pa.string(), "what the server said, unless ok"),

@@ -25,10 +25,11 @@ class Evidence:
 
 
 def shown(row: Mapping[str, Any], *, scored: bool) -> Evidence:
-    """What a describer sees of a row of `evidence`; all there is unless the description is to be scored."""
+    """What a describer sees of a row of `evidence`, or of `group_evidence`, which knows no variants; all
+    there is unless the description is to be scored."""
     ranks = row["ranks"][::2] if scored else row["ranks"]
     own = [row["ranks"].index(rank) for rank in ranks]
-    raised = zip(row["raised_phrases"], row["raised_ranks"], strict=True)
+    raised = zip(row.get("raised_phrases", ()), row.get("raised_ranks", ()), strict=True)
     return Evidence(
         *([row[name][i] for i in own] for name in ("mats", "mat_words", "max_phrases", "marked_phrases")),
         raised=[phrase for phrase, rank in raised if rank in ranks],

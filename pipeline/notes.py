@@ -120,7 +120,7 @@ def warnings(table: str, data: pa.Table, tables: Mapping[str, pa.Table], config:
         return _pages_left_out(data)
     if table == "encodings":
         return _not_exact(data, config)
-    if table in ("descriptions", "judgements"):
+    if table in ("descriptions", "group_descriptions", "judgements"):
         return [] if config.dry_run else _not_answered(table, data)
     return _baselines(data, tables, config) if table == "activations" and len(data) else []
 
@@ -216,6 +216,7 @@ _NOTES = {
     "selected": _selected,
     "windows": _windows,
     "descriptions": _status,
+    "group_descriptions": _status,
     "judgements": _status,
     "scores": _scores,
 }

@@ -8,7 +8,7 @@ nothing else.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,26 +58,56 @@ PAID_AS = "answers"  # what paid rows are kept as, whatever the code: their keys
 _ANSWERING = ("answers", "prompts", "evidence", "describer", "budget")
 _COUNTING = ("answers", "prompts", "evidence", "lexical", "rules", "word_vectors", "word")
 _ASKED = ("describer", "describer_model")
-PAID = {
-    "descriptions": Stage(
-        "130",
-        "descriptions",
-        ("evidence", "windows"),
-        settings=(*_ASKED, "score"),
-        code=("descriptions", *_ANSWERING),
+
+
+def _said(stage: Stage, *, announced_by: tuple[str, ...] = ()) -> tuple[Stage, Stage]:
+    """A stage of a describer: without a language model, which looks words up, and with one, which is paid
+    and announced with the help of more tables."""
+    counted = replace(
+        stage,
+        reads=(*stage.reads, "vocabulary"),
+        settings=("describer", *stage.settings),
+        code=(*stage.code, *_COUNTING),
+        dear=True,
+        shared=("vocabulary",),
+    )
+    asked = replace(
+        stage,
+        reads=(*stage.reads, *announced_by),
+        settings=(*_ASKED, *stage.settings),
+        code=(*stage.code, *_ANSWERING),
         dear=True,
         paid=True,
+    )
+    return counted, asked
+
+
+_SAID = (
+    _said(
+        Stage(
+            "130", "descriptions", ("evidence",), settings=("score",), code=("descriptions", "describing")
+        ),
+        announced_by=("windows",),
     ),
-    "judgements": Stage(
-        "134",
-        "judgements",
-        ("windows", "descriptions"),
-        settings=(*_ASKED, "score_control", "windows_per_call", "seed"),
-        code=("judgements", "scoring", *_ANSWERING),
-        dear=True,
-        paid=True,
+    _said(
+        Stage(
+            "132",
+            "group_descriptions",
+            ("group_evidence",),
+            code=("group_descriptions", "describing"),
+        )
     ),
-}
+    _said(
+        Stage(
+            "134",
+            "judgements",
+            ("windows", "descriptions"),
+            settings=("score_control", "windows_per_call", "seed"),
+            code=("judgements", "scoring"),
+        )
+    ),
+)
+PAID = {asked.table: asked for _, asked in _SAID}
 STAGES = (
     Stage("005", "pages", settings=("source", "site"), code=("pages", "sources")),
     Stage(
@@ -146,6 +176,7 @@ STAGES = (
     _sql("100_averages.sql"),
     _sql("110_normalised.sql"),
     _sql("120_selected.sql"),
+    _sql("124_marked.sql"),
     _sql("125_evidence.sql"),
     Stage(
         "127",
@@ -154,24 +185,8 @@ STAGES = (
         settings=("score", "model", "layer", "precision", "exact_tokens", "seed"),
         code=("windows", "evidence", "identities", "batches", "language_model"),
     ),
-    Stage(
-        "130",
-        "descriptions",
-        ("evidence", "vocabulary"),
-        settings=("describer", "score"),
-        code=("descriptions", *_COUNTING),
-        dear=True,
-        shared=("vocabulary",),
-    ),
-    Stage(
-        "134",
-        "judgements",
-        ("windows", "descriptions", "vocabulary"),
-        settings=("describer", "score_control", "windows_per_call", "seed"),
-        code=("judgements", "scoring", *_COUNTING),
-        dear=True,
-        shared=("vocabulary",),
-    ),
+    _sql("128_group_evidence.sql"),
+    *(counted for counted, _ in _SAID),
     _sql("136_scores.sql"),
     _sql("140_feature_neurons.sql"),
 )

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 IS_OURS = folders.is_a("report")
 _MOST = 10  # substitutions of each kind that a page shows
 _SCORES = {
-    "avg_activation": ("avg. activation", "mean over phrases and variants, raw units"),
-    "normalised_activation": ("normalised", "the same, relative to the layer's highest"),
-    "similarity": ("similarity", "mean cosine over pairs of phrases, -1 to 1"),
-    "selectivity": ("selectivity", "retention of synonyms less that of unrelated words"),
-    "detection_f1": ("F1", "of the description, 0 to 1"),
+    "avg_activation": ("avg. activation", "mean over phrases and variants, raw units", "%.3g"),
+    "normalised_activation": ("normalised", "the same, relative to the layer's highest", "%.2f"),
+    "similarity": ("similarity", "mean cosine over pairs of phrases, -1 to 1", "%.2f"),
+    "selectivity": ("selectivity", "retention of synonyms less that of unrelated words", "%.2f"),
+    "detection_f1": ("F1", "of the description, 0 to 1", "%.2f"),
 }
 _NEURONS = """
 select
@@ -50,7 +50,12 @@ _PARTS = {
         from maps
         order by neuron, rank
     """,
-    "groups": "select neuron, n_maps, similarity, clean, mats from groups order by neuron, number",
+    "groups": """
+        select neuron, n_maps, similarity, clean, mats, description
+        from groups
+        left join group_descriptions using (model, layer, neuron, number)
+        order by neuron, number
+    """,
     "windows": """
         select
             windows.neuron, kind, activation, tokens, activations,
@@ -236,7 +241,7 @@ def _neuron(row: dict[str, Any], found: _Found) -> dict[str, Any]:
         description=row["description"],
         why=_why(row, found.config),
         address=address if address and address.startswith(("http://", "https://")) else None,
-        scores=[(name, row[key], meaning) for key, (name, meaning) in _SCORES.items()],
+        scores=[(name, row[key], meaning, form) for key, (name, meaning, form) in _SCORES.items()],
         maps=_coloured(found.of("maps", neuron)),
         substitutions=[
             ("Raised or kept it most", [r for r in synonyms if r["from_above"] <= _MOST]),

@@ -185,7 +185,7 @@ def _make(planned: Planned, config: Config, tables: Tables, engine: Engine) -> N
     tables.store.write(stage.table, planned.key, data, facts)
     seconds = time.monotonic() - start
     source = f"from {tables.n_rows(stage.reads[0]):,} {stage.reads[0]}" if stage.reads else ""
-    made = f"{stage.number} {stage.table:<15} {tables.n_rows(stage.table):>9,} rows {source:<24}"
+    made = f"{stage.number} {stage.table:<18} {tables.n_rows(stage.table):>9,} rows {source:<24}"
     _tell(f"{made} {seconds:6.1f} s  {notes.note(stage.table, tables)}".rstrip())
 
 

@@ -113,7 +113,21 @@ def neuron(con: duckdb.DuckDBPyConnection, number: int, *, colour: bool) -> str:
         ]
         mark = " (near duplicate)" if duplicate else ""
         lines.append(f"{rank:>3} {peak:>8.3g}  {''.join(pieces)}{mark}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_groups(con, number)])
+
+
+def _groups(con: duckdb.DuckDBPyConnection, number: int) -> list[str]:
+    """The clean groups of MAPs of a neuron that has several, each with its description or MATs."""
+    rows = con.execute(
+        "select n_maps, similarity, description, list_distinct(mats) from groups "
+        "left join group_descriptions using (model, layer, neuron, number) "
+        "where clean and neuron = ? order by number",
+        [number],
+    ).fetchall()
+    return [
+        f"a group of {n_maps} MAPs, similarity {similarity:.2f}: {plain(text or ' ·'.join(sorted(mats)))}"
+        for n_maps, similarity, text, mats in (rows if len(rows) > 1 else [])
+    ]
 
 
 def _why_none(con: duckdb.DuckDBPyConnection, number: int) -> str:

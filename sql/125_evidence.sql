@@ -1,30 +1,17 @@
 -- What speaks for each selected neuron: its MATs and distinct MAPs, and the variants that activate it
 -- more than their originals, each with the rank of its MAP.
--- reads:  selected, maps, words, variants, retentions
+-- reads:  selected, marked, variants, retentions
 -- writes: evidence
 -- grain:  one row per (model, layer, neuron)
-with mat_words as (
-    select model, layer, neuron, rank, word
-    from words
-    where is_mat
-    qualify row_number() over (partition by model, layer, neuron, rank order by word_index) = 1
-),
-phrases as (
+with phrases as (
     select
         model, layer, neuron,
         list(mat order by rank) as mats,
-        list(coalesce(word, trim(mat)) order by rank) as mat_words,
+        list(mat_word order by rank) as mat_words,
         list(phrase order by rank) as max_phrases,
-        list(
-            translate(array_to_string(tokens[1 : mat_index - start], ''), '⟦⟧', '[]')
-            || '⟦' || translate(mat, '⟦⟧', '[]') || '⟧'
-            || translate(array_to_string(tokens[mat_index - start + 2 :], ''), '⟦⟧', '[]')
-            order by rank
-        ) as marked_phrases,
+        list(marked_phrase order by rank) as marked_phrases,
         list(rank order by rank) as ranks
-    from maps
-    left join mat_words using (model, layer, neuron, rank)
-    where not duplicate
+    from marked
     group by model, layer, neuron
 ),
 above as (

@@ -119,7 +119,7 @@ order by bin;
 
 -- Neurons whose MAPs are of several kinds: at least two clean groups that hold half of them. They may stand
 -- for several things; where no MAT is in two groups (mats_apart) the tokens differ too, and not only what is
--- around them.
+-- around them. A group's description is null unless groups were to be described.
 create or replace macro polysemantic_neurons(min_groups := 2, min_share := 0.5) as table
 with grouped as (
     select
@@ -127,12 +127,16 @@ with grouped as (
         count(*)::integer as n_groups, sum(groups.n_maps)::integer as n_grouped,
         any_value(similarity.n_distinct) as n_distinct,
         list(
-            {'similarity': groups.similarity, 'n_maps': groups.n_maps, 'mats': list_distinct(mats)}
+            {
+                'similarity': groups.similarity, 'n_maps': groups.n_maps, 'mats': list_distinct(mats),
+                'description': said.description
+            }
             order by number
         ) as groups,
         len(list_distinct(flatten(list(mats)))) = sum(len(list_distinct(mats))) as mats_apart
     from groups
     join similarity using (model, layer, neuron)
+    left join group_descriptions as said using (model, layer, neuron, number)
     where clean
     group by groups.model, groups.layer, groups.neuron
 )

@@ -103,6 +103,7 @@ def _with_beautifulsoup(page: bytes, *, model: str, layer: int, neuron: int) -> 
 
 def main() -> None:
     """Measure, print, store."""
+    import bench_sql
     import bench_verification
 
     rows = [parsing(30), neighbours(200_000, 2_000), neighbours(6_000, 2_000)]
@@ -116,11 +117,13 @@ def main() -> None:
     for row in bench_verification.rows():
         verified.append(row)
         print(bench_verification.told(row), flush=True)
+    sql = bench_sql.rows()
+    print(bench_sql.told(sql), flush=True)
     machine = dict(
         python=platform.python_version(), torch=torch.__version__, threads=torch.get_num_threads()
     )
     out = ROOT / "data" / "bench.json"
-    found = dict(machine=machine, rows=rows, verification=verified)
+    found = dict(machine=machine, rows=rows, verification=verified, sql=sql)
     out.write_text(json.dumps(found, indent=2) + "\n")
     print(f"stored in {out.relative_to(ROOT)}", file=sys.stderr)
 

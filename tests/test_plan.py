@@ -20,8 +20,13 @@ def changed(**settings):
     return [table for table in TABLES if before[table].key != after[table].key]
 
 
-def after(table):
-    return TABLES[TABLES.index(table) :]
+def after(*first):
+    """These tables and all that are made from them."""
+    found = set(first)
+    for stage in STAGES:
+        if found & set(stage.reads):
+            found.add(stage.table)
+    return [table for table in TABLES if table in found]
 
 
 def test_stages_are_numbered_in_order_and_read_only_what_came_before():
@@ -38,15 +43,16 @@ def test_the_same_config_plans_the_same_keys():
 @pytest.mark.parametrize(
     ("settings", "first"),
     [
-        ({"activation": 0.7}, "selected"),
-        ({"selectivity": 0.1}, "selected"),
-        ({"similarity": 0.8}, "groups"),
-        ({"synonyms": 3}, "synonyms"),
-        ({"inflections": "skip"}, "synonyms"),
+        ({"activation": 0.7}, ["selected"]),
+        ({"selectivity": 0.1}, ["selected"]),
+        ({"similarity": 0.8}, ["groups", "candidates"]),
+        ({"synonyms": 3}, ["synonyms"]),
+        ({"inflections": "skip"}, ["synonyms"]),
+        ({"describe_groups": True}, ["group_evidence"]),
     ],
 )
 def test_a_changed_setting_makes_anew_only_what_depends_on_it(settings, first):
-    assert changed(**settings) == after(first)
+    assert changed(**settings) == after(*first)
 
 
 def test_a_changed_method_for_phrases_touches_neither_samples_nor_vocabulary():
@@ -63,7 +69,7 @@ def test_other_vectors_keep_samples_maps_and_words(tmp_path):
 
 
 def test_another_text_makes_everything_anew(small_text):
-    assert changed(text=str(small_text)) == after("samples")
+    assert changed(text=str(small_text)) == after("samples", "vocabulary")
 
 
 def test_files_of_one_name_in_two_folders_are_two_files(tmp_path):

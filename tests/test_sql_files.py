@@ -1,6 +1,8 @@
 """Each file of sql/ does what its head says."""
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline import select, tables
@@ -57,3 +59,20 @@ def test_the_grain_of_a_file_is_that_of_its_table(file):
     statement = select.query(file)
     grain = tables.TABLES[statement.writes].grain
     assert f"-- grain:  {grain}\n" in statement.text
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_rows_of_files_are_those_of_tables_in_parts_and_in_order(
+    file, small, small_tables, tmp_path, monkeypatch
+):
+    statement = select.query(file)
+    values = small.values(statement.params)
+    expected = small_tables[statement.writes]
+    assert select.run(statement, small_tables, values).equals(expected)
+    for table in statement.reads:
+        pq.write_table(small_tables[table], tmp_path / f"{table}.parquet", row_group_size=100)
+    monkeypatch.setattr(select, "_ROWS", 2048)  # the fewest that DuckDB gives at once
+    files = {table: tmp_path / f"{table}.parquet" for table in statement.reads}
+    parts = list(tables.TABLES[statement.writes].in_order(select.stream(statement, files, values)))
+    assert [len(part) for part in parts[:-1]] == [2048] * (len(parts) - 1)
+    assert pa.concat_tables([tables.empty(statement.writes), *parts]).equals(expected)

@@ -246,37 +246,6 @@ def test_a_least_selectivity_leaves_out_what_has_less_or_none():
     assert selected(0.0, 0.3) == [0, 1]
 
 
-def test_evidence_holds_distinct_maps_and_the_variants_above_their_originals():
-    given = [
-        (variant(0, "baseline", phrase="red"), 2.0),
-        (variant(1, "synonym", phrase="green", **MAT), 2.5),
-        (variant(2, "synonym", phrase="blue", **MAT), 2.0),
-        (variant(3, "control", phrase="odd", **MAT), 9.0),
-        (variant(0, "baseline", rank=1, phrase=";"), 1.0),
-        (variant(1, "synonym", rank=1, phrase="x", **BEFORE), 3.0),
-    ]
-    [found] = run_sql(
-        "125_evidence.sql",
-        {
-            "selected": rows("selected", {"avg_activation": 1.0}),
-            "maps": rows(
-                "maps",
-                map_row(0, mat=" Red", phrase="a Red"),
-                map_row(1, mat=" ;", phrase="a ;"),
-                map_row(2, mat=" Red", phrase="again", duplicate=True),
-            ),
-            "words": rows("words", word("a", 0), word("Red", 1, is_mat=True)),
-            "variants": rows("variants", *[v for v, _ in given]),
-            "retentions": retentions(given),
-        },
-    )
-    assert found["mats"] == [" Red", " ;"]
-    assert found["mat_words"] == ["red", ";"]
-    assert found["max_phrases"] == ["a Red", "a ;"]
-    assert (found["raised_phrases"], found["raised_ranks"]) == (["x", "green"], [1, 0])
-    assert found["ranks"] == [0, 1]
-
-
 def test_a_feature_neuron_carries_its_scores_description_and_phrases():
     counts = dict.fromkeys(("n_originals", "n_variants", "n_raised", "n_lost", "n_lossy"), 1)
     scores = {"avg_activation": 2.0, "normalised_activation": 0.5, "selectivity": 0.3}

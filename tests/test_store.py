@@ -42,6 +42,29 @@ def test_a_table_that_breaks_its_schema_is_not_written(store):
     assert not store.folder.exists()
 
 
+def test_parts_make_the_same_table(store):
+    store.write("candidates", "k", iter([DATA.slice(0, 1), DATA.slice(1)]), FACTS)
+    assert store.read("candidates", "k").equals(DATA)
+    assert store.verified("candidates", "k") == only_file(store)
+    assert store.manifest("candidates", "k")["rows"] == 2
+
+
+@pytest.mark.parametrize("parts", [[DATA.slice(1), DATA.slice(0, 1)], [DATA, DATA.slice(1)]])
+def test_parts_out_of_order_leave_nothing(store, parts):
+    with pytest.raises(TableError, match="order"):
+        store.write("candidates", "k", iter(parts), FACTS)
+    assert list((store.folder / "candidates").iterdir()) == []
+
+
+def test_a_file_that_was_changed_is_not_handed_on(store):
+    store.write("candidates", "k", DATA, FACTS)
+    damage(only_file(store), at=60)
+    with pytest.raises(StoreError, match=r"checksum has changed.*delete .*candidates/k and run again"):
+        store.verified("candidates", "k")
+    with pytest.raises(StoreError, match="no table at"):
+        store.verified("candidates", "other")
+
+
 def test_a_second_writer_of_the_same_table_does_no_harm(store):
     store.write("candidates", "k", DATA, FACTS)
     store.write("candidates", "k", DATA, FACTS)
