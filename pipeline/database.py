@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipeline import fingerprint, tables
+from pipeline import fingerprint, select, tables
 from pipeline.config import Config
 from pipeline.errors import PipelineError, StoreError, UserError
 from pipeline.plan import PAID, PAID_AS, Planned
@@ -61,7 +61,7 @@ def _fill(
     con: duckdb.DuckDBPyConnection, config: Config, planned: dict[str, Planned], store: Store
 ) -> None:
     for table, each in planned.items():
-        con.read_parquet(str(store.verified(table, each.key))).create(table)
+        select.parquet(con, store.verified(table, each.key)).create(table)
     _ledger(con, store)
     for comment in comments("table", list(tables.TABLES)):
         con.execute(comment)

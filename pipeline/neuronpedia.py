@@ -35,7 +35,7 @@ def write(results: Results, folder: Path) -> int:
     neurons = results.neurons
     own = {"modelId": name, "layer": source}
     starts = range(0, len(neurons), _BATCH)
-    for number, start in enumerate(progress(starts, "neuronpedia", unit="batch", total=len(starts))):
+    for number, start in enumerate(progress(starts, "neuronpedia", unit="file", total=len(starts))):
         batch = neurons[start : start + _BATCH]
         columns = range(start, start + len(batch))
         file = f"batch-{number}.jsonl.gz"

@@ -67,6 +67,11 @@ def connect() -> duckdb.DuckDBPyConnection:
     return con
 
 
+def parquet(con: duckdb.DuckDBPyConnection, file: Path) -> duckdb.DuckDBPyRelation:
+    """The rows of one file; what would be a pattern in its name stands for itself."""
+    return con.read_parquet(re.sub(r"([*?\[])", r"[\1]", str(file)))
+
+
 def stream(
     statement: Query, inputs: Mapping[str, pa.Table | Path], params: Mapping[str, Any]
 ) -> Iterator[pa.Table]:
@@ -81,7 +86,7 @@ def stream(
         for name in statement.reads:
             given = inputs[name]
             if isinstance(given, Path):
-                con.read_parquet(str(given)).create_view(name)
+                parquet(con, given).create_view(name)
             else:
                 con.register(name, given)
         try:

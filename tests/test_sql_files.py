@@ -76,3 +76,12 @@ def test_rows_of_files_are_those_of_tables_in_parts_and_in_order(
     parts = list(tables.TABLES[statement.writes].in_order(select.stream(statement, files, values)))
     assert [len(part) for part in parts[:-1]] == [2048] * (len(parts) - 1)
     assert pa.concat_tables([tables.empty(statement.writes), *parts]).equals(expected)
+
+
+@pytest.mark.parametrize(("name", "mistaken"), [("d[x]", "dx"), ("d*", "dab"), ("d?", "da")])
+def test_a_file_is_the_one_that_is_named_and_no_pattern(tmp_path, name, mistaken):
+    for value, folder in enumerate([name, mistaken]):
+        (tmp_path / folder).mkdir()
+        pq.write_table(pa.table({"x": [value]}), tmp_path / folder / "part.parquet")
+    with select.connect() as con:
+        assert select.parquet(con, tmp_path / name / "part.parquet").fetchall() == [(0,)]
