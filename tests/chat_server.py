@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from web_server import loopback
+from web_server import loopback, serve
 
 MODELS = {"small": None, "gone": "2026-01-31"}
 PORT = 8808
@@ -165,8 +164,4 @@ def chat(monkeypatch):
 
 if __name__ == "__main__":
     served = ChatServer(PORT)
-    print(f"OPENAI_BASE_URL={served.address}  (end with Ctrl-C)", file=sys.stderr)
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        served.close()
+    serve(served, f"OPENAI_BASE_URL={served.address}")

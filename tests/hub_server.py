@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from web_server import loopback
+from web_server import loopback, serve
 
 TOKEN, READER = "hf_secretOfTheTests", "hf_mayOnlyRead"
 ACCOUNTS = {TOKEN: ("ada", "write"), READER: ("ada", "read")}
@@ -293,8 +292,4 @@ def hub_server(monkeypatch):
 
 if __name__ == "__main__":
     served = HubServer(PORT)
-    print(f"HF_ENDPOINT={served.address} HF_TOKEN={TOKEN}  (end with Ctrl-C)", file=sys.stderr)
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        served.close()
+    serve(served, f"HF_ENDPOINT={served.address} HF_TOKEN={TOKEN}")

@@ -6,12 +6,14 @@ import fcntl
 import gzip
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 
@@ -33,6 +35,15 @@ def loopback() -> None:
             fcntl.ioctl(probe, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", up))
         except PermissionError:
             pytest.skip("the loopback interface is down and may not be switched on: ip link set lo up")
+
+
+def serve(server: Any, told: str) -> None:
+    """Say where a server is, and let it serve until Ctrl-C."""
+    print(f"{told}  (end with Ctrl-C)", file=sys.stderr)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        server.close()
 
 
 class WebServer:
