@@ -16,9 +16,9 @@ _UNKNOWN = "not known here; ask its publisher before you pass it on"
 # What the collections that Neuroscope's texts come from say of themselves.
 _TEXT_SETS = {
     r"\bc4\b": "ODC-By 1.0; the texts are those of web pages, under Common Crawl's terms of use",
-    r"pile": "a collection of many sources, each under a licence of its own",
-    r"openwebtext": "CC0 1.0 for the collection; the texts are those of web pages",
-    r"code": "source code, each file under its repository's licence",
+    r"\bpile\b": "a collection of many sources, each under a licence of its own",
+    r"\bopenwebtext\b": "CC0 1.0 for the collection; the texts are those of web pages",
+    r"\bcode\b": "source code, each file under its repository's licence",
 }
 _OURS = {
     "model": "MIT, as feature-neurons",
@@ -39,6 +39,7 @@ def text(config: Config, tables: Tables, repo: str, tag: str) -> str:
         version=VERSION,
         made_by=__version__,
         rows=rows,
+        first=_first(rows),
         tables=[TABLES[table] for table in tables],
         strongest=_strongest(tables),
         sources=_sources(config, tables),
@@ -55,14 +56,19 @@ def _facts(name: str, rows: dict[str, int]) -> dict[str, Any]:
         configs=[
             dict(
                 config_name=table,
-                **({"default": True} if table == "feature_neurons" else {}),
+                **({"default": True} if table == _first(rows) else {}),
                 version=VERSION,
                 data_files=[dict(split="train", path=f"{table}/*.parquet")],
             )
-            for table in sorted(rows, key=lambda table: table != "feature_neurons")
+            for table in sorted(rows, key=lambda table: table != _first(rows))
             if rows[table]
         ],
     )
+
+
+def _first(rows: dict[str, int]) -> str:
+    """The table that one looks at first: the result, unless it has no rows."""
+    return "feature_neurons" if rows["feature_neurons"] else "similarity"
 
 
 def _strongest(tables: Tables) -> list[dict[str, Any]]:
@@ -72,15 +78,19 @@ def _strongest(tables: Tables) -> list[dict[str, Any]]:
 
 def _sources(config: Config, tables: Tables) -> list[tuple[str, str, str]]:
     """What the rows were made from, as (what, which, licence)."""
-    text_sets = sorted({name for name in tables["samples"]["text_set"].unique().to_pylist() if name})
-    found = [("model", config.model_name, _licence("model", config.model_name, config.model))]
-    found += [("texts of samples", name, _licence("text", name, name)) for name in text_sets]
-    if config.source == "neuroscope":
-        mine = sources.address(config) == sources.RECORDED
-        found.append(("pages", sources.address(config), _OURS["model"] if mine else _UNKNOWN))
+    scanned = config.source == "scan"
+    ours = config.text == EMBEDDED if scanned else sources.address(config) == sources.RECORDED
+    named = tables["samples"]["text_set"].unique().to_pylist()
+    found = [("model", config.model_name, _OURS["model"] if config.model == EMBEDDED else _UNKNOWN)]
+    for name in sorted(name or "" for name in named):
+        licence = _OURS["text"] if ours else _texts(name, local=scanned and config.text_path is not None)
+        found.append(("texts of samples", name or "not named by the pages", licence))
+    if not scanned:
+        found.append(("pages", sources.address(config), _OURS["model"] if ours else _UNKNOWN))
     if config.fasttext == "train":
-        words = _licence("text", config.text_name, config.text)
-        found.append(("word vectors", f"trained on {config.text_name}", words))
+        read = config.text == EMBEDDED
+        licence = _OURS["text"] if read else _texts(config.text_name, local=config.text_path is not None)
+        found.append(("word vectors", f"trained on {config.text_name}", licence))
     else:
         found.append(("word vectors", Path(config.fasttext).name, _UNKNOWN))
     if config.describer == "openai":
@@ -88,11 +98,9 @@ def _sources(config: Config, tables: Tables) -> list[tuple[str, str, str]]:
     return found
 
 
-def _licence(kind: str, name: str, given: str) -> str:
-    if given == EMBEDDED:
-        return _OURS[kind]
-    if kind == "text":
-        for pattern, licence in _TEXT_SETS.items():
-            if re.search(pattern, name, re.IGNORECASE):
-                return licence
+def _texts(name: str, *, local: bool) -> str:
+    """The licence of a collection of texts; that of a file of one's own is not known, whatever its name."""
+    for pattern, licence in () if local else _TEXT_SETS.items():
+        if re.search(pattern, name, re.IGNORECASE):
+            return licence
     return _UNKNOWN

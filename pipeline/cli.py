@@ -222,7 +222,7 @@ def _publish(config: Config, args: argparse.Namespace) -> int:
 
     hub.check(args.repo)
     folder = args.folder or Path(config.data) / "dataset"
-    folders.refuse(folder, dataset.IS_OURS)
+    folders.refuse(folder, dataset.is_ours)
     if not config.dry_run:
         hub.sign_in(args.repo)
     made = dataset.write(config, run(config), folder, args.repo)

@@ -43,7 +43,7 @@ def is_current(config: Config, planned: dict[str, Planned], store: Store) -> boo
 
 def build(config: Config, planned: dict[str, Planned], store: Store) -> None:
     """Write all tables of a plan, its settings and the macros into the database."""
-    path = path_of(config)
+    path = path_of(config).absolute()  # DuckDB takes what stands before a colon for a kind of database
     try:
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
             temporary = Path(folder) / path.name
@@ -107,7 +107,7 @@ def connect(config: Config) -> duckdb.DuckDBPyConnection:
     try:
         # attached: connected to again by its path, this process would be given the file of the first time
         con = duckdb.connect(config={"python_enable_replacements": False})
-        quoted = str(path).replace("'", "''")
+        quoted = str(path.absolute()).replace("'", "''")
         con.execute(f"attach '{quoted}' as neurons (read_only)")
         con.execute("use neurons")
         return con

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from pipeline.resources import resource
 from pipeline.run import Tables
 from pipeline.tables import VERSION
 
-IS_OURS = folders.is_a("dataset")
+_FILES = re.compile(r"[a-z_]+/train-\d{5}-of-\d{5}\.parquet|README\.md|neurons\.sql|LICENSE-WordNet\.txt")
 _SHARD_BYTES = 512 * 2**20
 _WORDNET = "LICENSE-WordNet.txt"
 
@@ -34,19 +35,28 @@ class Dataset:
     files: dict[str, int]
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether a folder is a data set that was written here, with nothing else in it."""
+    return folders.is_a("dataset")(folder) and all(
+        _FILES.fullmatch(path.relative_to(folder).as_posix()) or path.name == folders.MARK
+        for path in folder.rglob("*")
+        if not path.is_dir()
+    )
+
+
 def write(config: Config, tables: Tables, folder: Path, repo: str) -> Dataset:
     """Write the tables of a finished run into `folder`, in place of an earlier data set there.
 
     Raises UserError where the folder holds something else, StoreError where the disk refuses.
     """
     made = {}
-    with folders.replaced(folder, IS_OURS) as new:
+    with folders.replaced(folder, is_ours) as new:
         for table, planned in tables.planned.items():
-            files = _shards(tables.store.part(table, planned.key), new / table)
+            files = _shards(tables.file(table), new / table)
             manifest = tables.manifest(table)
             made[table] = dict(key=planned.key, rows=manifest["rows"], files=files)
             made[table] |= {name: manifest[name] for name in ("made_of", "packages", "python")}
-        tag = f"v{VERSION}-{fingerprint.of_value(made)[:8]}"
+        tag = f"v{VERSION}-{fingerprint.of_value([made[table]['files'] for table in made])[:8]}"
         (new / "neurons.sql").write_text(_views(made, tables), encoding="utf-8")
         if EMBEDDED in (config.model, config.text):
             shutil.copyfile(resource("data/demo") / _WORDNET, new / _WORDNET)

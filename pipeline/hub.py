@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline import settings
 from pipeline.errors import HubError, UserError
 from pipeline.folders import MARK
 from pipeline.printable import line
@@ -71,6 +72,8 @@ def sign_in(repo: str) -> None:
             "https://huggingface.co/settings/tokens and put it into HF_TOKEN, or use `hf auth login`; "
             "DRY_RUN=1 (--dry-run) needs none"
         )
+    if not huggingface_hub.get_token().isascii():
+        raise UserError("HF_TOKEN holds letters that no token has; copy it again")
     owner = repo.partition("/")[0]
     with _told(repo):
         me = _api().whoami()
@@ -114,7 +117,10 @@ def publish(dataset: Dataset, repo: str, *, public: bool) -> Published:
 def _api() -> HfApi:
     from huggingface_hub import HfApi
 
-    return HfApi(endpoint=os.environ.get("HF_ENDPOINT"), library_name="feature-neurons")
+    given = os.environ.get("HF_ENDPOINT")
+    if given is not None and not settings.is_address("HF_ENDPOINT", given):
+        raise UserError(f"HF_ENDPOINT is {given!r}; an address is such as https://huggingface.co")
+    return HfApi(endpoint=given, library_name="feature-neurons")
 
 
 def _exists(owner: str) -> bool:

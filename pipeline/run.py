@@ -45,7 +45,17 @@ def store_of(config: Config) -> Store:
     for folder in (Path(config.data), Path(config.data) / "store"):
         if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
             raise UserError(f"DATA: {folder} is not a folder; give another with DATA (--data)")
-    return Store(Path(config.data) / "store")
+    whole = Path(config.data).absolute()  # other libraries take x:y for an address, and ~ for a home
+    if "?" in str(whole) or not _is_text(str(whole)):
+        raise UserError(f"DATA: {str(whole)!r}: no database can have such a path; give another")
+    return Store(whole / "store")
+
+
+def _is_text(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 class Tables(Mapping[str, pa.Table]):

@@ -46,10 +46,6 @@ class Store:
         """The folder of one version of a table."""
         return self.folder / table / key
 
-    def part(self, table: str, key: str) -> Path:
-        """The Parquet file of one version of a table."""
-        return self.path(table, key) / _PART
-
     def manifest(self, table: str, key: str) -> dict[str, Any] | None:
         """What a whole table's manifest says; null where there is no such table.
 

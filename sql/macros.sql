@@ -13,15 +13,17 @@ with verified as (
         max(avg_activation) over (partition by model, layer) as strongest
     from averages
     join candidates using (model, layer, neuron)
-    where candidates.similarity >= case
-        when min_similarity < (select value::double from settings where name = 'similarity')
-            then error(
-                'neurons were verified from similarity '
-                || (select value from settings where name = 'similarity')
+    where candidates.similarity >= (
+        select case
+            when min_similarity < value::double then error(
+                'neurons were verified from similarity ' || value
                 || ' upwards; run again with a lower SIMILARITY'
             )::double
-        else min_similarity
-    end
+            else min_similarity
+        end
+        from settings
+        where name = 'similarity'
+    )
 ),
 scored as (
     select
@@ -64,24 +66,24 @@ order by n_mats desc, n_maps desc, model, layer, neuron;
 
 -- The neurons whose MAPs are most like those of one: mean cosine over all pairs of a MAP of each.
 create or replace macro neighbours_of(number, most := 10) as table
-with own as (
-    select model, layer, vector
+with known as materialized (
+    select model, layer, neuron, vector
     from vectors
-    where neuron = number and vector is not null
+    where vector is not null
+),
+alike as (
+    select
+        other.model, other.layer, other.neuron,
+        avg(list_inner_product(own.vector, other.vector)) as similarity
+    from known as own
+    join known as other on own.model = other.model and own.layer = other.layer
+    where own.neuron = number and other.neuron != number
+    group by all
 )
-select
-    vectors.model, vectors.layer, vectors.neuron,
-    avg(list_inner_product(own.vector, vectors.vector)) as similarity,
-    any_value(descriptions.description) as description
-from own
-join vectors on own.model = vectors.model and own.layer = vectors.layer
-left join descriptions
-    on descriptions.model = vectors.model
-    and descriptions.layer = vectors.layer
-    and descriptions.neuron = vectors.neuron
-where vectors.neuron != number and vectors.vector is not null
-group by all
-order by similarity desc, vectors.neuron
+select model, layer, neuron, similarity, description
+from alike
+left join descriptions using (model, layer, neuron)
+order by similarity desc, neuron
 limit most;
 
 -- How a neuron's activations are distributed over the tokens of its samples: the tokens in each of some

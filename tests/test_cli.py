@@ -277,3 +277,23 @@ def test_every_option_has_help_and_a_default_that_is_allowed(capsys):
         name = option.name.upper()
         value = name if option.metadata["alone"] is None else f"[{name}]"
         assert f"--{option.name.replace('_', '-')} {value}" in out
+
+
+@pytest.mark.parametrize("name", ["q?x", "b\udcff"])
+def test_a_folder_that_can_have_no_database_is_refused_at_once(tmp_path, name, capsys):
+    code, _, err = asked(capsys, "run", "--data", tmp_path / name)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "no database can have such a path; give another" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x:y", "~", "s3:"])
+def test_a_folder_named_like_an_address_or_a_home_is_a_folder(small, tmp_path, monkeypatch, name, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(small.data, tmp_path / name)
+    (tmp_path / name / "neurons.duckdb").unlink()
+    given = [f"--{k}={getattr(small, k)}" for k in ("source", "text", "neurons", "similarity", "synonyms")]
+    assert asked(capsys, "run", *given, "--activation=0.9", f"--data={name}")[0] == 0
+    question = "select count(*) as n from maps"
+    assert asked(capsys, "sql", question, "--format=csv", f"--data={name}")[1] == "n\n1920\n"
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline import card, dataset, render
 from pipeline.config import Config
-from pipeline.errors import UserError
+from pipeline.errors import StoreError, UserError
 from pipeline.plan import plan
 from pipeline.run import Tables, store_of
 from pipeline.tables import TABLES, VERSION
@@ -93,6 +93,10 @@ def test_views_and_macros_answer_in_duckdb(made, small_tables, monkeypatch):
         assert [n for (n,) in found] == small_tables["feature_neurons"]["neuron"].to_pylist()
         with pytest.raises(duckdb.Error, match="from similarity 0.25 upwards"):
             con.sql("from feature_neurons_at(0.1, 0.1)").fetchall()
+        neuron = small_tables["feature_neurons"]["neuron"][0].as_py()
+        asked = f"from neighbours_of({neuron})", f"from activation_histogram({neuron})"
+        for question in (*asked, "from neurons_with_word('of')", "from polysemantic_neurons()"):
+            assert con.sql(question).fetchall(), question
         comment = "select comment from duckdb_columns() where table_name = 'maps' and column_name = 'mat'"
         assert con.sql(comment).fetchall() == [("the MAT as it stands in the text",)]
 
@@ -116,7 +120,7 @@ def test_the_card_says_what_how_and_whose(made, small, small_tables):
     assert mark["tables"]["maps"]["rows"] == len(small_tables["maps"])
 
 
-def test_whose_texts_they_are_is_said_of_each_source(small):
+def text_sets(*names):
     samples = rows(
         "samples",
         *(
@@ -129,16 +133,82 @@ def test_whose_texts_they_are_is_said_of_each_source(small):
                 mat_index=0,
                 source="x",
             )
-            for i, name in enumerate(["C4 (Web Text)", "The Pile", "mine"])
+            for i, name in enumerate(names)
         ),
     )
+    return {"samples": samples}
+
+
+def test_whose_texts_they_are_is_said_of_each_source():
     config = Config(model="solu-8l-pile", layer=3, fasttext=__file__)
-    said = {which: licence for _, which, licence in card._sources(config, {"samples": samples})}
+    found = text_sets("C4 (Web Text)", "The Pile", "mine", None)
+    said = {which: licence for _, which, licence in card._sources(config, found)}
     assert "ODC-By" in said["C4 (Web Text)"]
     assert "each under a licence of its own" in said["The Pile"]
     assert said.keys() >= {"solu-8l-pile", "https://neuroscope.io/", "test_dataset.py"}
-    for which in ("mine", "solu-8l-pile", "https://neuroscope.io/", "test_dataset.py"):
+    unknown = (
+        "mine",
+        "solu-8l-pile",
+        "https://neuroscope.io/",
+        "test_dataset.py",
+        "not named by the pages",
+    )
+    for which in unknown:
         assert said[which].startswith("not known here")
+
+
+@pytest.mark.parametrize("name", ["demo", "c4", "the pile of code", "decoded-diaries"])
+def test_a_text_of_ones_own_has_no_known_licence_whatever_its_name(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "text.txt").write_text("mine")
+    config = Config(source="scan", text=str(tmp_path / name))
+    said = card._sources(config, text_sets(name))
+    assert [licence[:14] for what, _, licence in said if what != "model"] == ["not known here"] * 2
+
+
+def test_a_damaged_table_is_not_published(small, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(small.data, data)
+    own = dataclasses.replace(small, data=str(data))
+    tables = tables_of(own)
+    part = tables.store.path("vectors", tables.planned["vectors"].key) / "part-00000.parquet"
+    content = bytearray(part.read_bytes())
+    content[5000] ^= 0xFF
+    part.write_bytes(content)
+    with pytest.raises(StoreError, match=r"is damaged.*run again"):
+        dataset.write(own, tables, tmp_path / "set", "ada/neurons")
+    assert not (tmp_path / "set").exists()
+
+
+def test_settings_that_change_no_row_change_no_tag(made, small, tmp_path):
+    from pipeline.run import run
+
+    data = tmp_path / "data"
+    shutil.copytree(small.data, data)
+    other = dataclasses.replace(small, data=str(data), score_control=True)
+    assert dataset.write(other, run(other), tmp_path / "set", "ada/neurons").tag == made.tag
+
+
+def test_without_feature_neurons_the_card_shows_another_table(small, tmp_path):
+    from pipeline.run import run
+
+    data = tmp_path / "data"
+    shutil.copytree(small.data, data)
+    none = dataclasses.replace(small, data=str(data), similarity=1.0)
+    found = dataset.write(none, run(none), tmp_path / "set", "ada/neurons")
+    [name] = [each["config_name"] for each in front_matter(found)["configs"] if each.get("default")]
+    assert name == "similarity"
+    assert 'load_dataset("ada/neurons", "similarity"' in (found.folder / "README.md").read_text()
+    assert len(load_dataset(str(found.folder), split="train", cache_dir=str(tmp_path))) == 96
+
+
+def test_what_somebody_put_beside_it_is_not_swept_away(made, small, tmp_path):
+    shutil.copytree(made.folder, tmp_path / "set")
+    dataset.write(small, tables_of(small), tmp_path / "set", "ada/neurons")
+    (tmp_path / "set/NOTES.md").write_text("mine")
+    with pytest.raises(UserError, match="holds something else"):
+        dataset.write(small, tables_of(small), tmp_path / "set", "ada/neurons")
+    assert (tmp_path / "set/NOTES.md").read_text() == "mine"
 
 
 @given(st.text(max_size=40))

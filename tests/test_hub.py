@@ -176,6 +176,16 @@ def test_who_may_not_is_told_at_once(hub_server, monkeypatch, token, repo, told)
     assert token not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [("HF_TOKEN", "hf_ü", "letters that no token has"), ("HF_ENDPOINT", "nonsense", "is 'nonsense'")],
+)
+def test_an_odd_environment_is_told(hub_server, monkeypatch, name, value, told):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=told):
+        hub.sign_in(REPO)
+
+
 def test_a_token_without_rights_is_told(hub_server, made, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", READER)
     with pytest.raises(HubError, match=r"may not write to ada/neurons \(HTTP 403"):

@@ -187,6 +187,10 @@ def test_no_candidates_give_an_empty_result_and_no_error(copy):
     with database.connect(none) as con:
         assert con.sql("select * from feature_neurons").fetchall() == []
         assert con.sql("select * from feature_neurons_at(1.0, 0.5)").fetchall() == []
+        with pytest.raises(duckdb.Error, match="run again with a lower SIMILARITY"):
+            con.sql(
+                "select * from feature_neurons_at(0.5, 0.5)"
+            ).fetchall()  # also where nothing was verified
 
 
 def test_neurons_outside_the_layer_are_refused_with_the_range(copy):
