@@ -239,7 +239,7 @@ def _neuron(row: dict[str, Any], found: _Found) -> dict[str, Any]:
     return dict(
         neuron=neuron,
         description=row["description"],
-        why=_why(row, found.config),
+        why=_why(row, found.config, n_clean=sum(group["clean"] for group in found.of("groups", neuron))),
         address=address if address and address.startswith(("http://", "https://")) else None,
         scores=[(name, row[key], meaning, form) for key, (name, meaning, form) in _SCORES.items()],
         maps=_coloured(found.of("maps", neuron)),
@@ -255,13 +255,14 @@ def _neuron(row: dict[str, Any], found: _Found) -> dict[str, Any]:
     )
 
 
-def _why(row: dict[str, Any], config: Config) -> str:
-    """Why a neuron has no description."""
+def _why(row: dict[str, Any], config: Config, *, n_clean: int) -> str:
+    """Why a neuron has no description; and that its MAPs fall into several clean groups, if they do."""
+    several = f"; but its phrases fall into {n_clean} groups that are each alike" if n_clean > 1 else ""
     if row["is_selected"]:
         return f"no description: {row['status']}"
     if row["is_candidate"]:
         return "no feature neuron: below ACTIVATION or SELECTIVITY"
-    return f"no candidate: {row['reason'] or f'below SIMILARITY {config.similarity:g}'}"
+    return f"no candidate: {row['reason'] or f'below SIMILARITY {config.similarity:g}'}{several}"
 
 
 def _coloured(maps: list[dict[str, Any]]) -> list[dict[str, Any]]:

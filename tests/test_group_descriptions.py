@@ -9,6 +9,7 @@ from chat_server import error
 from conftest import rows, run_sql
 
 from pipeline import database, describer, evidence, lexical, report, terminal
+from pipeline.config import Config
 from pipeline.run import run
 from pipeline.word_vectors import Vectors
 
@@ -100,6 +101,15 @@ def test_macro_report_and_terminal_show_what_groups_are(grouped, tmp_path):
         assert f"a group of {each['n_maps']} MAPs" in screen
         assert each["description"].replace("\n", "⏎") in screen
         assert each["description"].split('"')[0] in page
+
+
+@pytest.mark.parametrize(("n_clean", "told"), [(2, "; but its phrases fall into 2 groups"), (1, "0.6")])
+def test_a_page_says_that_a_neuron_is_no_candidate_for_having_several_groups(n_clean, told):
+    row = dict(is_selected=False, is_candidate=False, reason=None)
+    why = report._why(row, Config(similarity=0.6), n_clean=n_clean)
+    assert why.startswith("no candidate: below SIMILARITY 0.6")
+    assert told in why
+    assert ("groups" in why) == (n_clean > 1)
 
 
 @pytest.fixture

@@ -283,6 +283,18 @@ def test_a_neuron_is_reached_by_its_number(written, screen):
     assert screen.locator("h1").text_content() == "Neuron 17"
 
 
+def test_activations_of_tokens_are_shown_in_numbers_by_keyboard(written, screen):
+    folder, tables, _ = written
+    screen.goto((folder / "neurons/17.html").as_uri())
+    number = "getComputedStyle(document.querySelector('.token[title]'), '::after').content"
+    assert screen.evaluate(number) == "none"
+    screen.locator("#values").focus()
+    screen.keyboard.press("Space")
+    first = next(row for row in tables["maps"].to_pylist() if row["neuron"] == 17)
+    assert screen.evaluate(number) == f'"{first["activations"][0]:.3g}"'
+    assert fits(screen)
+
+
 def test_templates_ship_in_the_wheel():
     assert {path.name for path in (ROOT / "pipeline/templates").iterdir()} == {
         "base.html",
