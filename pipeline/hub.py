@@ -66,13 +66,14 @@ def sign_in(repo: str) -> None:
     """Raise UserError where the token is missing, refused, or not one that may write to `repo`'s owner."""
     import huggingface_hub
 
-    if not huggingface_hub.get_token():
+    token = huggingface_hub.get_token()
+    if not token:
         raise UserError(
             "there is no token for the Hub; make one with the right to write at "
             "https://huggingface.co/settings/tokens and put it into HF_TOKEN, or use `hf auth login`; "
             "DRY_RUN=1 (--dry-run) needs none"
         )
-    if not huggingface_hub.get_token().isascii():
+    if not token.isascii():
         raise UserError("HF_TOKEN holds letters that no token has; copy it again")
     owner = repo.partition("/")[0]
     with _told(repo):
