@@ -1,21 +1,22 @@
 # `make` prints what there is. Everything runs in .venv, which the first command makes.
-PYTHON ?= python3
+# Variables come from the command line only: one that is exported in a shell does not reach a command.
+PYTHON = python3
 BIN := .venv/bin
-OPTIONS := MODEL WEIGHTS LAYER NEURONS SIMILARITY GROUP_SIMILARITY ACTIVATION SELECTIVITY SYNONYMS SOURCE SITE RATE \
-	CONNECTIONS REFRESH TEXT FASTTEXT PHRASES INFLECTIONS DESCRIBER DESCRIBER_MODEL DESCRIBE_GROUPS PRICE \
-	MAX_CALLS MAX_COST DRY_RUN SCORE SCORE_CONTROL EXACT_TOKENS PRECISION DEVICE MEMORY_MB DATA
+# the settings that people give, as config.py lists them
+OPTIONS := $(shell sed -n 's/^    \([a-z_]*\): .* = _option\b.*/\1/p' pipeline/config.py | tr a-z A-Z)
 KNOWN := $(OPTIONS) REPO PUBLIC OPENAI_BASE_URL PYTHON
+given = $(if $(filter command,$(origin $(1))),$($(1)))
 UNKNOWN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(filter-out $(KNOWN),$(name))))
 ifneq ($(strip $(UNKNOWN)),)
 $(error unknown variable $(strip $(UNKNOWN)); there are $(KNOWN))
 endif
 lower = $(shell echo $(1) | tr A-Z_ a-z-)
 quoted = '$(subst ','\'',$(1))'
-GIVEN = $(foreach name,$(OPTIONS),$(if $($(name)),--$(call lower,$(name)) $(call quoted,$($(name)))))
-DATA_GIVEN = $(if $(DATA),--data $(call quoted,$(DATA)))
-DATABASE = $(call quoted,$(or $(DATA),data)/neurons.duckdb)
+GIVEN = $(foreach name,$(OPTIONS),$(if $(call given,$(name)),--$(call lower,$(name)) $(call quoted,$(call given,$(name)))))
+DATA_GIVEN = $(if $(call given,DATA),--data $(call quoted,$(call given,DATA)))
+DATABASE = $(call quoted,$(or $(call given,DATA),data)/neurons.duckdb)
 
-.PHONY: help data plan report publish sql check test lint bench lock build record clean
+.PHONY: help data plan report publish sql check test lint docs bench lock build record clean
 .DEFAULT_GOAL := help
 
 help: ## print this help
@@ -36,8 +37,9 @@ report: .venv/.installed ## pages to look at: open data/report/index.html
 	@$(BIN)/python -m pipeline report $(GIVEN)
 
 publish: .venv/.installed ## put the tables on the Hub: REPO=user/name, private unless PUBLIC=1; or DRY_RUN=1
-	@$(if $(REPO),,echo "error: REPO is missing: make publish REPO=user/name" >&2; exit 2)
-	@$(BIN)/python -m pipeline publish $(call quoted,$(REPO)) $(GIVEN) $(if $(PUBLIC),--public $(call quoted,$(PUBLIC)))
+	@$(if $(call given,REPO),,echo "error: REPO is missing: make publish REPO=user/name" >&2; exit 2)
+	@$(BIN)/python -m pipeline publish $(call quoted,$(call given,REPO)) $(GIVEN) \
+		$(if $(call given,PUBLIC),--public $(call quoted,$(call given,PUBLIC)))
 
 sql: .venv/.installed ## ask the results in SQL, in the duckdb client or our own prompt
 	@if command -v duckdb >/dev/null && [ -f $(DATABASE) ]; then duckdb -readonly $(DATABASE); \
@@ -47,19 +49,24 @@ check: .venv/.installed ## hold the store against its schemas and checksums
 	@$(BIN)/python -m pipeline check $(DATA_GIVEN)
 
 test: .venv/.installed ## run the tests; needs no network
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-lint: .venv/.installed ## check the code's form
+lint: .venv/.installed ## check the code's form and its types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+docs: .venv/.installed ## write anew what the READMEs hold of the code; the tests compare it
+	@$(BIN)/python tests/docs.py
 
 bench: .venv/.installed ## speed as ratios of one run, also in data/bench.json
-	@$(BIN)/python tests/bench.py
+	@$(BIN)/python tests/bench/bench.py
 
 lock: ## write requirements.lock from what pip finds newest, torch as pinned
-	@rm -rf .venv && $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --editable '.[dev]'
-	@{ head -n 1 requirements.lock; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu//'; } > .lock
-	@mv .lock requirements.lock
+	@rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@{ head -n 1 requirements.lock; .venv-lock/bin/pip freeze --exclude-editable | sed 's/+cpu//'; } > .venv-lock/lock
+	@mv .venv-lock/lock requirements.lock && rm -rf .venv-lock
 
 build: .venv/.installed ## train the embedded model anew (data/demo/README.md)
 	@$(BIN)/python data/demo/build.py
@@ -67,11 +74,12 @@ build: .venv/.installed ## train the embedded model anew (data/demo/README.md)
 record: .venv/.installed ## record the cassettes anew (cassettes/README.md)
 	@$(BIN)/python cassettes/record.py
 	@rm -f cassettes/describer/*.yaml cassettes/hub/*.yaml
-	@$(BIN)/python -m pytest --record-mode=rewrite tests/test_recorded_answers.py tests/test_recorded_hub.py
+	@$(BIN)/python -m pytest --record-mode=rewrite tests/generation/test_recorded_answers.py \
+		tests/results/publish/test_recorded_hub.py
 
 clean: ## remove results and environment; the embedded model, fetched pages and paid answers stay
-	rm -rf .venv data/site data/report data/export data/dataset data/neurons.duckdb data/bench.json
-	if [ -d data/store ]; then find data/store -type f -not -path '*/kept/answers/*' -delete; \
+	rm -rf .venv .venv-lock data/site data/report data/export data/dataset data/neurons.duckdb data/bench.json
+	if [ -d data/store ]; then find data/store -type f -not -path '*/kept/answers*/*' -delete; \
 	find data/store -type d -empty -delete; fi
 
 .venv/.installed: pyproject.toml requirements.lock

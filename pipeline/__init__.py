@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ def id_feature_neuron_results(  # noqa: PLR0913  (the arguments people know)
     similarity_threshold: float,
     norm_act_threshold: float,
     num_synonyms: int,
-    **settings: object,
+    **settings: Any,
 ) -> pd.DataFrame:
     """Run the pipeline and return its feature neurons, strongest first.
 
@@ -30,7 +30,7 @@ def id_feature_neuron_results(  # noqa: PLR0913  (the arguments people know)
     Raises UserError for arguments that cannot be, before a model is loaded.
     """
     from pipeline.config import Config
-    from pipeline.run import run
+    from pipeline.results.database import run
 
     config = Config(
         layer=layer,

@@ -1,7 +1,7 @@
 """The command: `python -m pipeline` or `feature-neurons`.
 
-Results go to stdout, progress and errors to stderr. Exit code 2 is the user's mistake, 1 the rest.
-Heavy packages are imported by what needs them, so --help answers at once.
+Results go to stdout, progress and errors to stderr. Exit code 2 is a mistake of the user, 1 any other
+error. Heavy packages are imported where they are used, so --help answers at once.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from dataclasses import Field
 from pathlib import Path
 
 from pipeline import __version__
-from pipeline.config import CHOICES, EXPORT_FORMS, OPTIONS, Config
+from pipeline.config import OPTIONS, Config
 from pipeline.errors import PipelineError, UserError
+from pipeline.results.export import FORMS
 
 
 def _switch(value: str) -> bool:
-    """A switch's value as make hands it on: REFRESH=1 is --refresh 1 is --refresh."""
+    """The value of a switch, as make passes it: REFRESH=1 is --refresh 1, which is --refresh."""
     if value.lower() not in ("1", "yes", "true", "0", "no", "false"):
         raise argparse.ArgumentTypeError(f"{value!r} is neither 1 nor 0")
     return value.lower() in ("1", "yes", "true")
@@ -29,16 +30,15 @@ _KINDS = {"int": int, "float": float, "str": str, "bool": _switch}
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code; a PipelineError becomes one line on stderr."""
-    for stream in (sys.stdout, sys.stderr):  # tokens hold every character; a terminal may not
+    for stream in (sys.stdout, sys.stderr):  # tokens hold any character, a terminal may not show all
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    parser = _parser()
-    args = parser.parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         given = {f.name: value for f in OPTIONS if (value := getattr(args, f.name, None)) is not None}
         config = Config(**given)
         return args.command(config, args)
-    except BrokenPipeError:  # the reader of our output went away
+    except BrokenPipeError:  # the reader of the output has ended
         sys.stderr.close()
         return 0
     except PipelineError as exc:
@@ -49,40 +49,43 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {where}{exc.strerror or exc}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; what was whole is kept, the same command continues", file=sys.stderr)
+        print("interrupted; what was finished is kept, the same command continues", file=sys.stderr)
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    program = argparse.ArgumentParser(
         prog="python -m pipeline",
         description="Find the single neurons of a language model that stand for one recognisable thing.",
     )
-    parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    program.add_argument("--version", action="version", version=__version__)
+    commands = program.add_subparsers(required=True, metavar="COMMAND")
     _command(commands, "run", _run, "make what is missing and print the feature neurons", OPTIONS)
     _command(commands, "plan", _plan, "what is done, what would run and why", OPTIONS)
     data = tuple(f for f in OPTIONS if f.name == "data")
-    sql = _command(commands, "sql", _sql, "ask the results in SQL; without a question, a prompt", data)
+    sql = _command(commands, "sql", _sql, "query the results in SQL; without a query, open a prompt", data)
     sql.add_argument(
         "query",
         nargs="?",
-        help="a SELECT of DuckDB over the tables of the last run, or a .sql file with one",
+        help="a SELECT in DuckDB's SQL over the tables of the last run, or a .sql file with one",
     )
     sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
     show = _command(commands, "show", _show, "a neuron's MAPs, coloured by activation", data)
     show.add_argument("neuron", type=int, metavar="NEURON")
+    show.add_argument("--layer", dest="in_layer", type=int, metavar="LAYER", help="only of this layer")
+    show.add_argument("--model", dest="in_model", metavar="MODEL", help="only of the model of this name")
     site = _command(commands, "site", _site, "write samples as a static site in Neuroscope's form", OPTIONS)
-    site.add_argument("folder", nargs="?", type=Path, help="where to (default: site in the data folder)")
-    site.add_argument("--samples", type=Path, help="Parquet file or folder of any `samples` table instead")
+    site.add_argument("folder", nargs="?", type=Path, help="where to write (default: site in DATA)")
+    site.add_argument("--samples", type=Path, help="Parquet of any `samples` table, instead of a run's")
     site.add_argument("--circuitsvis", action="store_true", help="draw with CircuitsVis from unpkg.com")
-    report = _command(commands, "report", _report, "write pages to look at, opened from disk", OPTIONS)
-    report.add_argument("folder", nargs="?", type=Path, help="where to (default: report in DATA)")
+    report = _command(commands, "report", _report, "write pages for a browser, opened from disk", OPTIONS)
+    report.add_argument("folder", nargs="?", type=Path, help="where to write (default: report in DATA)")
     export = _command(commands, "export", _export, "write results in the form of another tool", OPTIONS)
+    export.add_argument("form", choices=FORMS, help="of Neuronpedia, or of OpenAI's neuron-explainer")
     export.add_argument(
-        "form", choices=EXPORT_FORMS, help="of Neuronpedia, or of OpenAI's neuron-explainer"
+        "folder", nargs="?", type=Path, help="where to write (default: export/FORM in DATA)"
     )
-    export.add_argument("folder", nargs="?", type=Path, help="where to (default: export/FORM in DATA)")
     publish = _command(
         commands,
         "publish",
@@ -93,10 +96,10 @@ def _parser() -> argparse.ArgumentParser:
     publish.add_argument("repo", metavar="USER/NAME", help="the data set's name on the Hub")
     publish.add_argument("folder", nargs="?", type=Path, help="where to write (default: dataset in DATA)")
     publish.add_argument(
-        "--public", nargs="?", const=True, default=False, type=_switch, help="let everybody see it"
+        "--public", nargs="?", const=True, default=False, type=_switch, help="make it visible to everybody"
     )
-    _command(commands, "check", _check, "hold the store against its schemas and checksums", data)
-    return parser
+    _command(commands, "check", _check, "compare the store with its schemas and checksums", data)
+    return program
 
 
 def _command(commands, name: str, function, doc: str, options: tuple[Field, ...]):
@@ -110,7 +113,7 @@ def _command(commands, name: str, function, doc: str, options: tuple[Field, ...]
         parser.add_argument(
             "--" + option.name.replace("_", "-"),
             type=_KINDS[option.type.removesuffix(" | None")],
-            choices=CHOICES.get(option.name),
+            choices=option.metadata["choices"],
             metavar=option.name.upper(),
             help=option.metadata["help"] + default,
             **is_switch,
@@ -119,31 +122,33 @@ def _command(commands, name: str, function, doc: str, options: tuple[Field, ...]
 
 
 def _run(config: Config, args: argparse.Namespace) -> int:
-    from pipeline import database, terminal
-    from pipeline.run import run
+    from pipeline.results import database, terminal
 
     start = time.monotonic()
-    tables = run(config)
+    tables = database.run(config)
     if not tables.made:
         print("nothing left to do: every table is in the store", file=sys.stderr)
-    print(terminal.results(tables, config))
+    with database.over(config, tables) as con:
+        print(terminal.results(con, config))
     print(f"{time.monotonic() - start:.1f} s; {database.path_of(config)}", file=sys.stderr)
     return 0
 
 
 def _plan(config: Config, args: argparse.Namespace) -> int:
-    from pipeline import model_folder, pages, plan
+    from pipeline import plan
     from pipeline.run import store_of
 
-    model_folder.check(config)
     store = store_of(config)
     stages = plan.plan(config)
-    if config.source == "neuroscope":
-        print(pages.outstanding(config), file=sys.stderr)
+    for planned in stages.values():
+        if planned.stage.fetch:
+            print(planned.stage.fetch.outstanding(planned.stage.handed(config)), file=sys.stderr)
     for table, planned in stages.items():
         manifest = store.manifest(table, planned.key)
         if manifest and not manifest.get("unfinished"):
-            state = f"done   {manifest['rows']:>9,} rows, {manifest['created'][:16].replace('T', ' ')}"
+            made = manifest["created"][:16].replace("T", " ")
+            other = plan.other_packages(planned, manifest)
+            state = f"done   {manifest['rows']:>9,} rows, {made}{'; ' if other else ''}{other}"
         else:
             state = f"to do  {plan.reason(planned, store)}"
         print(f"{planned.stage.number} {table:<18} {state}")
@@ -151,7 +156,7 @@ def _plan(config: Config, args: argparse.Namespace) -> int:
 
 
 def _sql(config: Config, args: argparse.Namespace) -> int:
-    from pipeline import database, terminal
+    from pipeline.results import database, terminal
 
     with database.connect(config) as con:
         if args.query is None:
@@ -166,66 +171,67 @@ def _file(name: str) -> str:
     try:
         return Path(name).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as exc:
-        raise UserError(f"{name} is no text: {exc}") from exc
+        raise UserError(f"{name} is not text: {exc}") from exc
 
 
 def _show(config: Config, args: argparse.Namespace) -> int:
-    from pipeline import database, terminal
+    from pipeline.results import database, terminal
 
     with database.connect(config) as con:
-        print(terminal.neuron(con, args.neuron, colour=terminal.colours()))
+        text = terminal.neuron(
+            con, args.neuron, layer=args.in_layer, model=args.in_model, colour=terminal.colours()
+        )
+        print(text)
     return 0
 
 
 def _site(config: Config, args: argparse.Namespace) -> int:
-    from pipeline import site
+    from pipeline.results import neuroscope_site
     from pipeline.run import run
 
     folder = args.folder or Path(config.data) / "site"
     if args.samples:
-        samples = site.read(args.samples)
+        samples = neuroscope_site.read(args.samples)
     else:
-        samples = site.only(run(config, until="samples")["samples"], config.neuron_ranges)
-    n_pages = site.write(samples, folder, circuitsvis=args.circuitsvis)
+        samples = neuroscope_site.only(run(config, until="samples")["samples"], config.neuron_ranges)
+    n_pages = neuroscope_site.write(samples, folder, circuitsvis=args.circuitsvis)
     print(f"{n_pages:,} pages; open {folder / 'index.html'}")
     return 0
 
 
 def _report(config: Config, args: argparse.Namespace) -> int:
-    from pipeline import database, folders, report
-    from pipeline.run import run
+    from pipeline.results import database, folders
+    from pipeline.results.report import pages
 
     folder = args.folder or Path(config.data) / "report"
-    folders.refuse(folder, report.IS_OURS)
-    run(config)
+    folders.refuse(folder, pages.IS_OURS)
+    database.run(config)
     with database.connect(config) as con:
-        n_pages = report.write(con, config, folder)
+        n_pages = pages.write(con, config, folder)
     print(f"{n_pages:,} neurons; open {folder / 'index.html'}")
     return 0
 
 
 def _export(config: Config, args: argparse.Namespace) -> int:
-    from pipeline import export, folders
-    from pipeline.results import Results
-    from pipeline.run import run
+    from pipeline.results import database, export, folders
 
     folder = args.folder or Path(config.data) / "export" / args.form
     folders.refuse(folder, folders.is_a(args.form))
-    n_neurons = export.write(args.form, Results(config, run(config)), folder)
+    n_neurons = export.write(args.form, config, database.run(config), folder)
     print(f"{n_neurons:,} neurons; {folder}")
     return 0
 
 
 def _publish(config: Config, args: argparse.Namespace) -> int:
-    from pipeline import dataset, folders, hub
-    from pipeline.run import run
+    from pipeline.results import database, folders
+    from pipeline.results.publish import dataset, hub
 
     hub.check(args.repo)
     folder = args.folder or Path(config.data) / "dataset"
     folders.refuse(folder, dataset.is_ours)
     if not config.dry_run:
         hub.sign_in(args.repo)
-    made = dataset.write(config, run(config), folder, args.repo)
+    made = dataset.write(config, database.run(config), folder, args.repo)
     print(f"{folder}: {len(made.files)} files, {sum(made.files.values()):,} bytes, tag {made.tag}")
     if config.dry_run:
         for name, size in made.files.items():
@@ -233,15 +239,16 @@ def _publish(config: Config, args: argparse.Namespace) -> int:
         who = "everybody to see" if args.public else "you alone to see (PUBLIC=1: everybody)"
         print(f"nothing was sent; without DRY_RUN this goes to {args.repo}, for {who}")
         return 0
-    found = hub.publish(made, args.repo, public=args.public)
-    what = f"{len(found.sent)} files sent, {len(found.deleted)} deleted" if found.changed else "nothing new"
-    print(f"{what}; {'public' if found.public else 'private'}: {found.address}")
+    published = hub.publish(made.folder, list(made.files), made.tag, args.repo, public=args.public)
+    n_sent, n_deleted = len(published.sent), len(published.deleted)
+    what = f"{n_sent} files sent, {n_deleted} deleted" if published.changed else "nothing new"
+    print(f"{what}; {'public' if published.public else 'private'}: {published.address}")
     return 0
 
 
 def _check(config: Config, args: argparse.Namespace) -> int:
-    from pipeline import page_store
     from pipeline.run import store_of
+    from pipeline.samples.neuroscope import page_store
 
     store = store_of(config)
     if not store.folder.is_dir():

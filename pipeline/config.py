@@ -9,27 +9,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import settings
-from pipeline.errors import UserError
+from pipeline import setting_checks
+from pipeline.errors import UndeclaredError, UserError
 from pipeline.resources import resource
 
 EMBEDDED = "demo"
 TEXT_FORMS = (".parquet", ".jsonl", ".txt")
-EXPORT_FORMS = ("neuronpedia", "neuron-record")
 LAST_NEURON = 2**31 - 1
-CHOICES = {
-    "weights": ("trained", "random"),
-    "source": ("neuroscope", "scan"),
-    "phrases": ("sif", "mean"),
-    "inflections": ("keep", "skip"),
-    "precision": ("float32", "bfloat16"),
-    "device": ("auto", "cpu", "cuda", "mps"),
-    "describer": ("lexical", "openai"),
-}
 # The tokenised data sets that Neuroscope's Data Index counts in, by the model's name.
 TOKENISED = {
     r"pile|old": ("NeelNanda/pile-small-tokenized-2b",),
@@ -39,13 +30,31 @@ TOKENISED = {
 }
 
 
-def _option(default: Any, doc: str, *, alone: Any = None) -> Any:
-    """A setting that people give; `alone` is what it means on the command line without a value."""
-    return field(default=default, metadata={"help": doc, "option": True, "alone": alone})
+def _option(default: Any, doc: str, **more: Any) -> Any:
+    """A setting that people give, with its help; `more` as in `_setting`."""
+    return _setting(default, doc, option=True, **more)
 
 
-def _fixed(default: Any, doc: str) -> Any:
-    return field(default=default, metadata={"help": doc, "option": False})
+def _fixed(default: Any, doc: str, **more: Any) -> Any:
+    """A setting that the method fixes; it is changed in Python only."""
+    return _setting(default, doc, option=False, **more)
+
+
+def _setting(  # noqa: PLR0913  (all that a setting says of itself)
+    default: Any,
+    doc: str,
+    *,
+    option: bool,
+    alone: Any = None,
+    choices: tuple[str, ...] | None = None,
+    least: float | None = None,
+    most: float | None = None,
+) -> Any:
+    """A field of Config. `alone` is its value where the command line names it without one; `choices` are
+    all values it can have; `least` and `most` are limits of a number, both included.
+    """
+    facts = dict(help=doc, option=option, alone=alone, choices=choices, least=least, most=most)
+    return field(default=default, metadata=facts)
 
 
 @dataclass(frozen=True)
@@ -58,30 +67,43 @@ class Config:
         "or a name TransformerLens knows",
     )
     weights: str = _option(
-        "trained", "the model's own weights (trained), or as a control the same ones shuffled (random)"
+        "trained",
+        "the model's own weights (trained), or as a control the same ones shuffled (random)",
+        choices=("trained", "random"),
     )
-    layer: int = _option(1, "layer of the neurons, 0-based")
+    layer: int = _option(1, "layer of the neurons, 0-based", least=0)
     neurons: str = _option("all", "which neurons: a count (64), 0-63, 3,7,12 or all")
-    similarity: float = _option(0.6, "a candidate's least mean similarity of its MAPs, -1..1")
+    similarity: float = _option(
+        0.6, "a candidate's least mean similarity of its MAPs, -1..1", least=-1, most=1
+    )
     group_similarity: float = _option(
-        0.5, "least mean similarity at which two groups of a neuron's MAPs are one, -1..1"
+        0.5,
+        "least mean similarity at which two groups of a neuron's MAPs are one, -1..1",
+        least=-1,
+        most=1,
     )
-    activation: float = _option(0.3, "a feature neuron's least normalised activation, 0..1")
+    activation: float = _option(
+        0.3, "a feature neuron's least normalised activation, 0..1", least=0, most=1
+    )
     selectivity: float | None = _option(
-        None, "a feature neuron's least selectivity (synonyms less controls); off by default"
+        None,
+        "a feature neuron's least selectivity (synonyms less controls); off by default",
+        least=-math.inf,
     )
-    synonyms: int = _option(5, "nearest neighbours put into the place of each word")
+    synonyms: int = _option(5, "nearest neighbours put into the place of each word", least=1, most=100)
     source: str = _option(
-        "neuroscope", "where samples come from: neuroscope (pages of SITE) or scan (the model over TEXT)"
+        "neuroscope",
+        "where samples come from: neuroscope (pages of SITE) or scan (the model over TEXT)",
+        choices=("neuroscope", "scan"),
     )
     site: str | None = _option(
         None,
         "address of the site with Neuroscope's pages, or a folder that mirrors one; by default "
         "https://neuroscope.io, and for the embedded model its recording",
     )
-    rate: float = _option(2.0, "pages asked of the site per second, at most")
+    rate: float = _option(2.0, "pages asked of the site per second, at most", least=0.001, most=1000)
     connections: int = _option(
-        4, "pages of the site, or calls of DESCRIBER_MODEL, asked for at once, at most"
+        4, "pages of the site, or calls of DESCRIBER_MODEL, asked for at once, at most", least=1, most=32
     )
     refresh: bool = _option(False, "ask the site whether pages that are kept have changed", alone=True)
     text: str = _option(
@@ -93,13 +115,18 @@ class Config:
         "train",
         "word vectors: train (on TEXT), or a file in word2vec text or binary or Facebook .bin form",
     )
-    phrases: str = _option("sif", "a phrase's vector: sif (weighted, common part removed) or mean")
+    phrases: str = _option(
+        "sif", "a phrase's vector: sif (weighted, common part removed) or mean", choices=("sif", "mean")
+    )
     inflections: str = _option(
-        "keep", "neighbours that merely contain the word or share its stem: keep or skip"
+        "keep",
+        "neighbours that merely contain the word or share its stem: keep or skip",
+        choices=("keep", "skip"),
     )
     describer: str = _option(
         "lexical",
         "who describes: lexical (no language model), or openai (OpenAI, or the server of OPENAI_BASE_URL)",
+        choices=("lexical", "openai"),
     )
     describer_model: str = _option("gpt-6-luna", "language model that describes")
     describe_groups: bool = _option(
@@ -108,8 +135,8 @@ class Config:
     price: str | None = _option(
         None, "its price in USD per million tokens read and written, such as 0.1,0.4; by default unknown"
     )
-    max_calls: int | None = _option(None, "calls of it in one run, at most")
-    max_cost: float | None = _option(None, "what they may cost in one run, in USD; needs PRICE")
+    max_calls: int | None = _option(None, "calls of it in one run, at most", least=0)
+    max_cost: float | None = _option(None, "what they may cost in one run, in USD; needs PRICE", least=0)
     dry_run: bool = _option(False, "say what describing or publishing would take; call nothing", alone=True)
     score: bool = _option(
         False,
@@ -126,41 +153,59 @@ class Config:
         "found again from the pages' tokens",
         alone="auto",
     )
-    precision: str = _option("float32", "of the model while variants are measured: float32 or bfloat16")
-    device: str = _option("auto", "what computes: auto (an accelerator if there is one), cpu, cuda or mps")
-    memory_mb: int = _option(512, "memory that batches of variants may take beside the model, in MB")
+    precision: str = _option(
+        "float32",
+        "of the model while variants are measured: float32 or bfloat16",
+        choices=("float32", "bfloat16"),
+    )
+    device: str = _option(
+        "auto",
+        "what computes: auto (an accelerator if there is one), cpu, cuda or mps",
+        choices=("auto", "cpu", "cuda", "mps"),
+    )
+    memory_mb: int = _option(
+        512, "memory that batches of variants may take beside the model, in MB", least=1
+    )
     data: str = _option("data", "folder of the store and of neurons.duckdb")
 
-    samples: int = _fixed(20, "texts kept per neuron")
-    max_tokens: int = _fixed(1024, "longest text of a sample, BOS included, if the model allows it")
-    context_tokens: int = _fixed(5, "tokens of a MAP on each side of the MAT")
-    max_overlap: float = _fixed(0.8, "share of common words from which two MAPs are one, 0..1")
-    group_maps: int = _fixed(4, "MAPs that a group needs to count as one thing a neuron stands for")
-    controls: int = _fixed(5, "unrelated words put into the place of the MAT's word")
-    control_share: float = _fixed(0.5, "share of the words of like frequency, least similar, to draw from")
-    batch_tokens: int | None = _fixed(
-        None, "tokens computed at once, padding included; by default 2048, on an accelerator 32768"
+    samples: int = _fixed(20, "texts kept per neuron", least=1)
+    max_tokens: int = _fixed(
+        1024, "longest text of a sample, BOS included, if the model allows it", least=2
     )
-    timeout_s: float = _fixed(60.0, "seconds within which a page has to come")
-    tries: int = _fixed(5, "times a page is asked for before it counts as failed")
-    retry_wait_s: float = _fixed(1.0, "seconds waited after the first failed try, doubled after each")
-    windows_per_call: int = _fixed(5, "windows of text that one call judges")
+    context_tokens: int = _fixed(5, "tokens of a MAP on each side of the MAT", least=1)
+    max_overlap: float = _fixed(
+        0.8, "share of common words from which two MAPs are one, 0..1", least=0, most=1
+    )
+    group_maps: int = _fixed(
+        4, "MAPs that a group needs to count as one thing a neuron stands for", least=1
+    )
+    controls: int = _fixed(5, "unrelated words put into the place of the MAT's word", least=1)
+    control_share: float = _fixed(
+        0.5, "share of the words of like frequency, least similar, to draw from", least=0, most=1
+    )
+    batch_tokens: int | None = _fixed(
+        None,
+        "tokens computed at once, padding included; by default 2048, on an accelerator 32768",
+        least=1,
+    )
+    timeout_s: float = _fixed(60.0, "seconds within which a page has to come", least=0.001)
+    tries: int = _fixed(5, "times a page is asked for before it counts as failed", least=1)
+    retry_wait_s: float = _fixed(
+        1.0, "seconds waited after the first failed try, doubled after each", least=0.001
+    )
+    windows_per_call: int = _fixed(5, "windows of text that one call judges", least=1)
     seed: int = _fixed(0, "seed of everything drawn at random")
 
     def __post_init__(self) -> None:
-        for field_ in dataclasses.fields(self):
-            object.__setattr__(self, field_.name, settings.as_declared(field_, getattr(self, field_.name)))
-        for name, least, most in _LIMITS:
-            if (given := getattr(self, name)) is not None:
-                settings.between(name, given, least, most)
+        for each in dataclasses.fields(self):
+            value = setting_checks.as_declared(each, getattr(self, each.name))
+            object.__setattr__(self, each.name, value)
+            setting_checks.within_limits(each, value)
         if self.max_cost is not None and self.prices is None:
             raise UserError("MAX_COST needs PRICE, such as 0.1,0.4: USD per million tokens read, written")
         for name in ("model", "text", "data", "describer_model"):
             if not getattr(self, name):
                 raise UserError(f"{name.upper()} is empty; leave it out to use {_DEFAULTS[name]!r}")
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise UserError(f"{name.upper()} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
         if not self.describer_model.isprintable():
             raise UserError(f"DESCRIBER_MODEL is {self.describer_model!r}; no model has such a name")
         if self.fasttext != "train" and not Path(self.fasttext).is_file():
@@ -175,14 +220,14 @@ class Config:
     @property
     def neuron_ranges(self) -> tuple[tuple[int, int], ...]:
         """The neurons asked for as (first, last) pairs, both ends included, sorted."""
-        return settings.ranges("NEURONS", self.neurons, LAST_NEURON)
+        return setting_checks.ranges("NEURONS", self.neurons, LAST_NEURON)
 
     @property
     def model_folder(self) -> Path | None:
         """The folder of the model, or null where `model` is a name for TransformerLens."""
         if self.model == EMBEDDED:
             return resource("data/demo")
-        path = settings.path("MODEL", self.model)
+        path = setting_checks.path("MODEL", self.model)
         looks_like_path = path.is_absolute() or self.model.startswith((".", "~"))
         return path if path.is_dir() or looks_like_path else None
 
@@ -197,7 +242,7 @@ class Config:
         """The file or folder of texts, or null where `text` is a data set on the Hub."""
         if self.text == EMBEDDED:
             return resource("data/demo") / "text"
-        path = settings.path("TEXT", self.text)
+        path = setting_checks.path("TEXT", self.text)
         looks_like_path = (
             path.is_absolute() or self.text.startswith((".", "~")) or path.suffix in TEXT_FORMS
         )
@@ -211,7 +256,7 @@ class Config:
     @property
     def prices(self) -> tuple[float, float] | None:
         """USD per million tokens read and written, or null where unknown."""
-        return None if self.price is None else settings.pair("PRICE", self.price)
+        return None if self.price is None else setting_checks.pair("PRICE", self.price)
 
     @property
     def exact_tokens_path(self) -> Path | None:
@@ -220,7 +265,7 @@ class Config:
             return None
         if not self.exact_tokens.strip():
             raise UserError("EXACT_TOKENS is empty; leave it out, or give auto or a folder")
-        path = settings.path("EXACT_TOKENS", self.exact_tokens)
+        path = setting_checks.path("EXACT_TOKENS", self.exact_tokens)
         looks_like_path = path.is_absolute() or self.exact_tokens.startswith((".", "~"))
         if looks_like_path and not path.is_dir():
             raise UserError(f"EXACT_TOKENS: no folder {self.exact_tokens!r}")
@@ -253,9 +298,9 @@ class Config:
         """
         if self.site is None:
             return None
-        if settings.is_address("SITE", self.site):
+        if setting_checks.is_address("SITE", self.site):
             return None
-        path = settings.path("SITE", self.site)
+        path = setting_checks.path("SITE", self.site)
         if not path.is_dir():
             raise UserError(
                 f"SITE: no folder {self.site!r}; give one that mirrors a site, or an address with https://"
@@ -276,23 +321,33 @@ class Config:
 
 
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(Config)}
-_LIMITS = (
-    ("layer", 0, None),
-    ("similarity", -1, 1),
-    ("group_similarity", -1, 1),
-    ("activation", 0, 1),
-    ("selectivity", -math.inf, None),
-    ("synonyms", 1, 100),
-    ("rate", 0.001, 1000),
-    ("connections", 1, 32),
-    *((name, 0, None) for name in ("max_calls", "max_cost")),
-    *((name, 0.001, None) for name in ("timeout_s", "retry_wait_s")),
-    *(
-        (name, 1, None)
-        for name in ("memory_mb", "samples", "context_tokens", "controls", "tries", "group_maps")
-    ),
-    *((name, 1, None) for name in ("batch_tokens", "windows_per_call")),
-    ("max_tokens", 2, None),
-    *((name, 0, 1) for name in ("max_overlap", "control_share")),
-)
 OPTIONS = tuple(f for f in dataclasses.fields(Config) if f.metadata["option"])
+
+
+class Settings(Config):
+    """Some settings of a run, as they are handed to the stage that declares them.
+
+    Reads like a Config: a property such as `model_name` can be read where all the settings that it is made
+    of are declared. Raises UndeclaredError, which names stage and setting, for any other.
+    """
+
+    def __init__(self, config: Config, names: Iterable[str], stage: str) -> None:
+        self.__dict__.update({name: getattr(config, name) for name in names}, _stage=stage)
+
+    def __getattribute__(self, name: str) -> Any:
+        own = object.__getattribute__(self, "__dict__")
+        if name in _DEFAULTS and name not in own:
+            raise UndeclaredError(
+                f"stage {own['_stage']} reads the setting {name}, which it does not declare; add it to "
+                "`settings` of its Stage if it decides rows, else to `uses`"
+            )
+        return object.__getattribute__(self, name)
+
+    __eq__, __hash__, __repr__ = object.__eq__, object.__hash__, object.__repr__
+
+    def replaced(self, **values: Any) -> Settings:
+        """The same settings with other values of some."""
+        names = self.__dict__.keys() - {"_stage"}
+        other = Settings(self, names, self.__dict__["_stage"])
+        other.__dict__.update(values)
+        return other

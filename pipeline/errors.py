@@ -17,6 +17,10 @@ class UserError(PipelineError):
     exit_code = 2
 
 
+class UndeclaredError(PipelineError):
+    """A stage reads a setting or a table that it does not declare; the message names both."""
+
+
 class TableError(PipelineError):
     """A table breaks its schema: a column, a type, a null, a key."""
 

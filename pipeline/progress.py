@@ -16,15 +16,16 @@ def _size(item: object) -> int:
     return getattr(item, "num_rows", 1)
 
 
-def progress(
+def progress(  # noqa: PLR0913  (what is shown, and the clock)
     items: Iterable[Item],
     what: str,
     *,
     unit: str,
     total: int | None = None,
     note: Callable[[], str] = str,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Item]:
-    """Pass `items` on, showing how far it is and what `note` says; nothing of what is quickly done.
+    """Pass `items` on, showing how far it is and what `note` says; nothing for work that is done quickly.
 
     A table counts for its rows, anything else for one.
     """
@@ -37,12 +38,12 @@ def progress(
                 bar.set_postfix_str(note(), refresh=False)
                 bar.update(_size(item))
         return
-    start = told = time.monotonic()
+    start = told = clock()
     number = 0
     for item in items:
         yield item
         number += _size(item)
-        now = time.monotonic()
+        now = clock()
         if now - told > _LINE_EVERY_S:
             told = now
             rate = number / (now - start)

@@ -1,43 +1,29 @@
-"""Run the plan: make what is missing in the store, in order, then the database of results."""
+"""Run the plan: make what is missing in the store, in order."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import platform
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from pipeline import (
-    answers,
-    collect,
-    database,
-    dear,
-    language_model,
-    model_folder,
-    notes,
-    pages,
-    select,
-    texts,
-)
 from pipeline.config import Config
-from pipeline.engine import Engine, InProcess
-from pipeline.errors import PipelineError, UserError
-from pipeline.plan import PAID, Planned, Stage, plan
+from pipeline.engine.engines import Engine, InProcess
+from pipeline.engine.kept import Kept, answered
+from pipeline.engine.made import Planned, Tables
+from pipeline.engine.stage import Inputs
+from pipeline.errors import UserError
+from pipeline.plan import packages, plan
 from pipeline.printable import plain
-from pipeline.store import Store
-from pipeline.tables import VERSION, empty
-
-_PACKAGES = ("torch", "transformer-lens", "gensim", "duckdb", "pyarrow", "datasets", "tokenizers")
+from pipeline.progress import progress
+from pipeline.tables import VERSION, empty, query
+from pipeline.tables.store import Store
 
 
 def store_of(config: Config) -> Store:
@@ -58,127 +44,61 @@ def _is_text(name: str) -> bool:
         return False
 
 
-class Tables(Mapping[str, pa.Table]):
-    """The tables of one plan, read from the store when they are asked for.
-
-    `made` says whether any of them, or the database, had to be made.
-    """
-
-    def __init__(self, store: Store, planned: dict[str, Planned]) -> None:
-        self.store, self.planned = store, planned
-        self.made = False
-        self.n_calls, self.spent_usd = 0, 0.0  # of a language model, so far
-        self._read: dict[str, pa.Table] = {}
-        self._verified: dict[str, Path] = {}
-
-    def missing(self) -> list[Planned]:
-        """The tables that the store does not have, in order."""
-        return [
-            each
-            for table, each in self.planned.items()
-            if not self.manifest(table) or self.unfinished(table)
-        ]
-
-    def manifest(self, table: str) -> dict | None:
-        """What the store says of a table; null where it is not made yet."""
-        return self.store.manifest(table, self.planned[table].key)
-
-    def unfinished(self, table: str) -> bool:
-        """Whether a table has rows that failed, or was made from such, and the next run is to try again."""
-        manifest = self.manifest(table)
-        return bool(manifest and manifest.get("unfinished"))
-
-    def n_rows(self, table: str) -> int:
-        """The number of rows of a table that is made."""
-        return self.manifest(table)["rows"]
-
-    def file(self, table: str) -> Path:
-        """The Parquet file of a table, whole and unchanged."""
-        if table not in self._verified:
-            self._verified[table] = self.store.verified(table, self.planned[table].key)
-        return self._verified[table]
-
-    def column(self, table: str, name: str) -> pa.ChunkedArray:
-        """One column of a table that may be large."""
-        return pq.read_table(self.file(table), columns=[name])[name]
-
-    def __getitem__(self, table: str) -> pa.Table:
-        if table not in self._read:
-            self._read[table] = self.store.read(table, self.planned[table].key)
-        return self._read[table]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.planned)
-
-    def __len__(self) -> int:
-        return len(self.planned)
-
-
 def run(config: Config, engine: Engine | None = None, *, until: str | None = None) -> Tables:
-    """Make every table of the plan that is not in the store, and the database if it is another's.
+    """Make every table of the plan that is not in the store; `until` names the last one to make.
 
-    `until` names the last table to make; the database is then left as it is. Returns the plan's own
-    tables, whatever other runs do to the database meanwhile. One summary line per stage goes to stderr.
-    Raises PipelineError; whatever was whole stays whole.
+    Returns the plan's own tables. One summary line per stage goes to stderr. Raises PipelineError; whatever
+    was whole stays whole.
     """
-    model_folder.check(config)
-    tables = Tables(store_of(config), _planned(config, until))
-    if missing := tables.missing():  # mistakes are told before the site, the model or the disk is touched
-        _refuse_early(config, {p.stage.table for p in missing})
-    if config.source == "neuroscope":
-        collect.collect(config)
-        tables = Tables(tables.store, _planned(config, until))
+    tables = _planned(config, until)
     missing = tables.missing()
-    tables.made = bool(missing) or not (until or database.is_current(config, tables.planned, tables.store))
-    if tables.made:
+    for each in missing:  # mistakes are told before the site, the model or the disk is touched
+        each.stage.ready(each.stage.handed(config))
+    fetching = [each.stage for each in tables.planned.values() if each.stage.fetch]
+    for stage in fetching:
+        if stage.fetch:
+            stage.fetch.get(stage.handed(config))
+    if fetching:
+        tables = _planned(config, until)
+        missing = tables.missing()
+    tables.made = bool(missing)
+    if missing:
         tables.store.prepare()
-    # published vectors come first: a file of another form is refused before the model works
-    missing.sort(key=lambda p: p.stage.table != "vocabulary" or config.fasttext == "train")
+    kept = Kept(config, tables.store)
     for each in missing:
-        if each.stage.table == "maps" and config.source == "scan":
-            model_folder.check_range(config, None, _n_neurons(tables["samples"]))
-        _make(each, config, tables, engine or InProcess())
+        make(each, tables, kept, engine or InProcess())
     for table in tables:
-        for warning in tables.manifest(table)["warnings"]:
+        for warning in tables.facts(table)["warnings"]:
             _tell(f"WARNING: {warning}")
-    if tables.made and not until:
-        database.build(config, tables.planned, tables.store)
     return tables
 
 
-def _planned(config: Config, until: str | None) -> dict[str, Planned]:
+def _planned(config: Config, until: str | None) -> Tables:
     planned = plan(config)
     names = list(planned)
-    return {name: planned[name] for name in (names[: names.index(until) + 1] if until else names)}
+    wanted = names[: names.index(until) + 1] if until else names
+    return Tables(store_of(config), {name: planned[name] for name in wanted})
 
 
-def _refuse_early(config: Config, missing: set[str]) -> None:
-    """Look at what will be needed later, so that what is odd or missing is refused at once."""
-    if ("samples" in missing and config.source == "scan") or (
-        "vocabulary" in missing and config.fasttext == "train"
-    ):
-        next(texts.stream(config.text, config.text_path))
-    if "encodings" in missing and config.exact_tokens_path:
-        texts.Tokenised(config)
-    if config.describer == "openai" and not config.dry_run and missing & PAID.keys():
-        from pipeline import describer
-
-        describer.key()
-    if config.device != "auto" and missing & {"samples", "encodings", "activations"}:
-        language_model.device(config.device)
-
-
-def _make(planned: Planned, config: Config, tables: Tables, engine: Engine) -> None:
+def make(planned: Planned, tables: Tables, kept: Kept, engine: Engine) -> None:
     """Make one table, store it with its manifest, and say so in a line."""
-    stage = planned.stage
+    stage, config = planned.stage, kept.config
     start = time.monotonic()
+    inputs, settings = tables.inputs(stage), stage.handed(config)
+    warnings: list[str] = []
+    unfinished = any(tables.unfinished(table) for table in stage.reads)
+    files = {table: inputs.file(table) for table in stage.reads}
+    data: Any
     if stage.sql:
-        inputs = {table: tables.file(table) for table in stage.reads}
-        data = select.stream(select.query(stage.sql), inputs, config.values(stage.settings))
-        warnings = []
+        values = config.values(stage.settings)
+        if refusal := query.check(stage.sql, files, values):
+            raise UserError(refusal)
+        data = query.stream(stage.sql, files, values)
     else:
-        data = _data(planned, config, tables, engine)
-        warnings = notes.warnings(stage.table, data, tables, config)
+        data = _rows(planned, inputs, kept, engine)
+        warnings = stage.warn(data, inputs, settings)
+        if stage.keep and stage.keep.paid:
+            unfinished |= len(answered(data)) < len(data)
     facts = {
         "table": stage.table,
         "key": planned.key,
@@ -187,94 +107,34 @@ def _make(planned: Planned, config: Config, tables: Tables, engine: Engine) -> N
         "created": datetime.now(UTC).isoformat(),
         "seconds": time.monotonic() - start,
         "config": dataclasses.asdict(config),
-        "unfinished": _unfinished(stage, data, tables),
+        "unfinished": unfinished,
         "warnings": warnings,
-        "packages": {name: version(name) for name in _PACKAGES},
+        "packages": packages(stage),
         "python": platform.python_version(),
     }
     tables.store.write(stage.table, planned.key, data, facts)
     seconds = time.monotonic() - start
     source = f"from {tables.n_rows(stage.reads[0]):,} {stage.reads[0]}" if stage.reads else ""
+    if stage.sql:
+        note = query.note(stage.sql, {**files, stage.table: tables.file(stage.table)})
+    else:
+        note = stage.note(data, inputs, settings)
     made = f"{stage.number} {stage.table:<18} {tables.n_rows(stage.table):>9,} rows {source:<24}"
-    _tell(f"{made} {seconds:6.1f} s  {notes.note(stage.table, tables)}".rstrip())
+    _tell(f"{made} {seconds:6.1f} s  {note}".rstrip())
 
 
-def _data(planned: Planned, config: Config, tables: Tables, engine: Engine) -> pa.Table:
+def _rows(planned: Planned, inputs: Inputs, kept: Kept, engine: Engine) -> pa.Table:
     """The rows of a table that is made in Python."""
-    table = planned.stage.table
-    if table == "pages":
-        return _pages(config)
-    if table == "samples":
-        return _scan(config) if config.source == "scan" else pages.samples(config, tables["pages"])
-    if table == "vocabulary":
-        return _vocabulary(config)
-    return _mapped(planned, config, tables, engine)
-
-
-def _pages(config: Config) -> pa.Table:
-    """The pages asked for; raises PipelineError where none of them can be read."""
-    if config.source == "scan":
-        return empty("pages")
-    found = pages.table(config)
-    bad = found.filter(pc.field("status") != "ok")
-    if len(found) == len(bad):
-        raise PipelineError(
-            f"SITE: none of the {len(found)} pages asked for can be read; the first: {bad['reason'][0]}; "
-            "the same command tries what failed again, REFRESH=1 (--refresh) also what is missing"
-        )
-    return found
-
-
-def _scan(config: Config) -> pa.Table:
-    from pipeline import scan
-
-    model = language_model.load(config)
-    return scan.scan(config, model, texts.stream(config.text, config.text_path))
-
-
-def _vocabulary(config: Config) -> pa.Table:
-    from pipeline import vocabulary
-
-    return vocabulary.vocabulary(config, texts.stream(config.text, config.text_path))
-
-
-def _mapped(planned: Planned, config: Config, tables: Tables, engine: Engine) -> pa.Table:
-    """Map a stage's function over its shards."""
-    table = planned.stage.table
-    module = importlib.import_module(f"pipeline.{table}")
-    if planned.stage.dear:
-        left = _left(config, tables) if planned.stage.paid else config
-        data, made = dear.rows(planned, module, left, tables, engine)
-        if planned.stage.paid:
-            tables.n_calls += pc.sum(made["tries"]).as_py() or 0
-            tables.spent_usd += pc.sum(made["most_usd"]).as_py() or 0.0
-        return data
-    return _joined(table, engine.map(partial(module.worker, config, tables), module.shards(tables)))
-
-
-def _left(config: Config, tables: Tables) -> Config:
-    """The config with the limits that are left of the run's."""
-    calls, cost = config.max_calls, config.max_cost
-    return dataclasses.replace(
-        config,
-        max_calls=None if calls is None else max(0, calls - tables.n_calls),
-        max_cost=None if cost is None else max(0.0, cost - tables.spent_usd),
-    )
-
-
-def _unfinished(stage: Stage, data: pa.Table, tables: Tables) -> bool:
-    """Whether a table has rows that failed, or was made from such a one."""
-    if stage.paid and len(answers.known(data)) < len(data):
-        return True
-    return any(tables.unfinished(table) for table in stage.reads)
-
-
-def _joined(table: str, parts: Iterable[pa.Table]) -> pa.Table:
-    return pa.concat_tables([empty(table), *parts]).combine_chunks()
-
-
-def _n_neurons(samples: pa.Table) -> int:
-    return (pc.max(samples["neuron"]).as_py() or 0) + 1
+    stage, settings = planned.stage, planned.stage.handed(kept.config)
+    if stage.worker is None:
+        return empty(stage.table)
+    if stage.keep:
+        return kept.rows(planned, inputs, engine)
+    shards = list(stage.shards(inputs, settings))
+    total = sum(len(shard) for shard in shards)
+    shown = progress(shards, stage.table, unit="row", total=total) if total else shards
+    parts = engine.map(partial(stage.worker, inputs, settings), shown)
+    return pa.concat_tables([empty(stage.table), *parts]).combine_chunks()
 
 
 def _tell(line: str) -> None:

@@ -44,7 +44,7 @@ join phrases using (model, layer, neuron)
 left join descriptions using (model, layer, neuron)
 where normalised_activation >= min_activation
     and coalesce(selectivity, '-infinity'::double) >= min_selectivity
-order by avg_activation desc, neuron;
+order by avg_activation desc, model, layer, neuron;
 
 -- The neurons whose MAPs hold a word, in lower case: in how many of them, and in how many it is the MAT's.
 create or replace macro neurons_with_word(sought) as table
@@ -64,12 +64,18 @@ join similarity using (model, layer, neuron)
 group by model, layer, neuron
 order by n_mats desc, n_maps desc, model, layer, neuron;
 
--- The neurons whose MAPs are most like those of one: mean cosine over all pairs of a MAP of each.
-create or replace macro neighbours_of(number, most := 10) as table
+-- The neurons whose MAPs are most like those of one: mean cosine over all pairs of a MAP of each. Where a
+-- neuron of that number is in several layers, the neighbours of each in its own layer; in_layer and in_model
+-- choose one.
+create or replace macro neighbours_of(
+    number, most := 10, in_layer := null::integer, in_model := null::varchar
+) as table
 with known as materialized (
     select model, layer, neuron, vector
     from vectors
     where vector is not null
+        and layer = coalesce(in_layer, layer)
+        and model = coalesce(in_model, model)
 ),
 alike as (
     select
@@ -83,21 +89,31 @@ alike as (
 select model, layer, neuron, similarity, description
 from alike
 left join descriptions using (model, layer, neuron)
-order by similarity desc, neuron
-limit most;
+qualify row_number() over (partition by model, layer order by similarity desc, neuron) <= most
+order by model, layer, similarity desc, neuron;
 
 -- How a neuron's activations are distributed over the tokens of its samples: the tokens in each of some
--- equally wide bins from the lowest to the highest, with a token that activates so as an example.
-create or replace macro activation_histogram(number, bins := 10) as table
+-- equally wide bins from the lowest to the highest, with a token that activates so as an example. Where a
+-- neuron of that number is in several layers, one histogram for each; in_layer and in_model choose one.
+create or replace macro activation_histogram(
+    number, bins := 10, in_layer := null::integer, in_model := null::varchar
+) as table
 with tokens as (
     select
+        model, layer,
         unnest(tokens[text_start + 1 :]) as token,
         unnest(activations[text_start + 1 :])::double as activation
     from samples
-    where neuron = number and activations is not null
+    where neuron = number
+        and layer = coalesce(in_layer, layer)
+        and model = coalesce(in_model, model)
+        and activations is not null
 ),
 ranged as (
-    select *, min(activation) over () as low, max(activation) over () as high
+    select
+        *,
+        min(activation) over (partition by model, layer) as low,
+        max(activation) over (partition by model, layer) as high
     from tokens
     where activation is not null
         and case
@@ -112,12 +128,12 @@ binned as (
     from ranged
 )
 select
-    coalesce(bin, 0) as bin, low + coalesce(bin, 0) * (high - low) / bins as from_activation,
+    model, layer, coalesce(bin, 0) as bin, low + coalesce(bin, 0) * (high - low) / bins as from_activation,
     low + (coalesce(bin, 0) + 1) * (high - low) / bins as to_activation,
     count(*)::integer as n_tokens, arg_max(token, activation) as example
 from binned
 group by all
-order by bin;
+order by model, layer, bin;
 
 -- Neurons whose MAPs are of several kinds: at least two clean groups that hold half of them. They may stand
 -- for several things; where no MAT is in two groups (mats_apart) the tokens differ too, and not only what is

@@ -8,11 +8,11 @@ from torch.profiler import ProfilerActivity, profile
 
 
 def allocated(work: Callable[[], object]) -> int:
-    """The most bytes that tensors take at once while something runs."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+    """The most bytes that tensors take at once while `work` runs."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
         work()
     now = peak = 0
-    for event in found.profiler.kineto_results.events():
+    for event in profiled.profiler.kineto_results.events():
         if event.name() == "[memory]":
             now += event.nbytes()
             peak = max(peak, now)

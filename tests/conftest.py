@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import fcntl
 import os
+import resource
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import select, tables
+from pipeline import tables
 from pipeline.config import Config
+from pipeline.tables import query
 
-pytest_plugins = ["tiny_site", "chat_server", "hub_server"]
+pytest_plugins = ["servers.tiny_site", "servers.chat", "servers.hub"]
 # read when huggingface_hub is imported: no token of whoever runs the tests, no native code that uploads
 _HOME = tempfile.TemporaryDirectory(prefix="hf-home-")
 os.environ.update(HF_HOME=_HOME.name, HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_TELEMETRY="1")
@@ -53,8 +59,8 @@ def rows(table: str, *given: dict) -> pa.Table:
 
 def run_sql(file: str, inputs: dict[str, pa.Table], **params) -> list[dict]:
     """The rows a SQL stage makes, checked against the schema of its table."""
-    statement = select.query(file)
-    return tables.check(statement.writes, select.run(statement, inputs, params)).to_pylist()
+    statement = query.query(file)
+    return tables.check(statement.writes, query.run(statement, inputs, params)).to_pylist()
 
 
 def command(*args: object, **kwargs) -> subprocess.CompletedProcess[str]:
@@ -68,39 +74,62 @@ def command(*args: object, **kwargs) -> subprocess.CompletedProcess[str]:
     )
 
 
+@contextmanager
+def no_file_grows(n_bytes: int = 512) -> Iterator[None]:
+    """Let no file of this process grow beyond some bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 @pytest.fixture(scope="session")
 def demo():
     """The embedded model, loaded."""
-    from pipeline import language_model
+    from pipeline.models import language_model
 
     return language_model.load(Config())
+
+
+def shared(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first of several test processes makes, and the others wait for."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with open(folder.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "whole").exists():
+            folder.mkdir(exist_ok=True)
+            make(folder)
+            (folder / "whole").touch()
+    return folder
 
 
 @pytest.fixture(scope="session")
 def small_text(tmp_path_factory) -> Path:
     """A folder with the first texts of the embedded sample."""
-    folder = tmp_path_factory.mktemp("text")
-    [part] = sorted((ROOT / "data/demo/text").glob("*.parquet"))
-    pq.write_table(pq.read_table(part).slice(0, SMALL_TEXTS), folder / "part.parquet")
-    return folder
+
+    def make(folder: Path) -> None:
+        [part] = sorted((ROOT / "data/demo/text").glob("*.parquet"))
+        pq.write_table(pq.read_table(part).slice(0, SMALL_TEXTS), folder / "part.parquet")
+
+    return shared(tmp_path_factory, "text", make)
 
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory, small_text, demo) -> Config:
-    """The config of a finished run on the small text; do not change its data folder."""
-    from pipeline.run import run
+    """The config of a finished run on the small text, with its database; do not change its data folder."""
+    from pipeline.results import database
 
     config = Config(
-        source="scan",
-        text=str(small_text),
-        data=str(tmp_path_factory.mktemp("data")),
-        neurons="0-95",
-        similarity=0.25,
-        activation=0.1,
-        synonyms=2,
+        source="scan", text=str(small_text), neurons="0-95", similarity=0.25, activation=0.1, synonyms=2
     )
-    assert run(config).made
-    return config
+
+    def make(folder: Path) -> None:
+        assert database.run(dataclasses.replace(config, data=str(folder))).made
+
+    return dataclasses.replace(config, data=str(shared(tmp_path_factory, "data", make)))
 
 
 @pytest.fixture(scope="session")
@@ -116,11 +145,14 @@ def small_tables(small):
 @pytest.fixture(scope="session")
 def replayed(tmp_path_factory):
     """The config of a run over a quarter of the layer, its samples from the recording."""
-    from pipeline.run import run
+    from pipeline.results import database
 
-    config = Config(data=str(tmp_path_factory.mktemp("replayed")), neurons="0-127", synonyms=2)
-    assert run(config).made
-    return config
+    config = Config(neurons="0-127", synonyms=2)
+
+    def make(folder: Path) -> None:
+        assert database.run(dataclasses.replace(config, data=str(folder))).made
+
+    return dataclasses.replace(config, data=str(shared(tmp_path_factory, "replayed", make)))
 
 
 def assert_same_rows(found: pa.Table, expected: pa.Table) -> None:

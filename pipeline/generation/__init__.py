@@ -1,0 +1,1 @@
+"""Step 3: what do a neuron's phrases have in common?"""

@@ -1,0 +1,1 @@
+"""Step 1: are a neuron's phrases alike?"""

@@ -1,0 +1,1 @@
+"""Texts, words and word vectors."""

@@ -1,0 +1,1 @@
+"""The language model whose neurons are measured."""

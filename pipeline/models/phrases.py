@@ -1,0 +1,64 @@
+"""What a language model is to measure: phrases in their texts, and variants of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """One neuron's phrase in a text, from `start` to before `end`, and its variants: each the place of the
+    first token that differs and the ids from there to the phrase's end."""
+
+    neuron: int
+    start: int
+    end: int
+    variants: list[tuple[int, list[int]]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Tokens of a variant, or of a phrase as it is, from the first that differs from the text on."""
+
+    neuron: int
+    start: int  # of the phrase
+    first: int  # of these tokens
+    ids: list[int]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text's ids, at least to the end of its last phrase."""
+
+    ids: list[int]
+    phrases: list[Phrase]
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """Each phrase as it is, followed by its variants."""
+        return [
+            Run(each.neuron, each.start, first, ids)
+            for each in self.phrases
+            for first, ids in [(each.start, self.ids[each.start : each.end]), *each.variants]
+        ]
+
+    @cached_property
+    def n_tokens(self) -> int:
+        """Tokens of all its runs."""
+        return sum(len(run.ids) for run in self.runs)
+
+    @cached_property
+    def seen(self) -> int:
+        """Tokens of the text itself that any run can see."""
+        return max(run.first for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How much is computed at once: tokens, padding included, and bytes of memory beside the model; or one
+    text and one variant, if that is more. `queries` are the tokens of a text that attend at once."""
+
+    tokens: int
+    memory: int
+    queries: int = 128  # their scores stay in the cache

@@ -1,0 +1,284 @@
+"""Activations of many variants of a text, computed from what they share.
+
+A model is causal, so a variant differs from its text from the replaced word on only. Each text is computed
+once, as the keys and values of its attention, for all neurons and phrases; a variant resumes at its
+replaced word and sees the text before it through them. Blocks above the layer are left out, and of the
+layer's own MLP only what the neurons need is computed, at the tokens of the phrases.
+Method: key-value caching as in any autoregressive decoder, here over variants instead of new tokens; the
+two parts of attention, over the text and over the variant itself, are joined by their log-sums as in
+flash-decoding (Dao et al. 2023).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from pipeline.models.blocks import Block, Tower
+from pipeline.models.phrases import Batch, Run, Text
+
+_LEAST = -80.0  # a score further below the highest adds nothing, and its exponential is slow
+_OF_TEXT = 64  # tokens of one text's variants for which a chunk has room, about
+_CHUNKS = 2  # chunks of runs for which a batch of texts is used, about
+_HIDDEN = -1e30  # a score that adds nothing; minus infinity would make an empty sum not a number
+
+
+@torch.no_grad()
+def peaks(tower: Tower, texts: Sequence[Text], batch: Batch) -> list[list[list[float]]]:
+    """The maximum over each phrase, and over each of its variants: by text, phrase and variant, the phrase
+    as it is first."""
+    maxima: list[list[list[float]]] = [[]] * len(texts)
+    waiting: list[tuple[list[int], list[_Chunk]]] = []
+    for places in _batches(tower, texts, batch):
+        # launched before the values of the one before are read: an accelerator computes meanwhile
+        waiting.append((places, _launch(tower, [texts[p] for p in places], batch)))
+        if len(waiting) == 2:
+            _collect(maxima, texts, *waiting.pop(0))
+    for launched in waiting:
+        _collect(maxima, texts, *launched)
+    return maxima
+
+
+def _batches(tower: Tower, texts: Sequence[Text], batch: Batch) -> Iterator[list[int]]:
+    """Places of texts of similar length whose keys and values leave half of the memory to the variants."""
+    if not texts:
+        return
+    kept, computed = tower.cache_bytes, tower.token_bytes(batch.queries)
+    most = min(batch.tokens, batch.memory / 2 / kept, batch.memory / (kept + computed))
+    most_texts = batch.memory / 2 / (_OF_TEXT * tower.token_bytes(max(text.seen for text in texts)))
+    places: list[int] = []
+    n_tokens = 0
+    for place in sorted(range(len(texts)), key=lambda p: (texts[p].seen, texts[p].n_tokens)):
+        n_tokens += texts[place].n_tokens
+        length = (len(places) + 1) * texts[place].seen
+        full = length > most or len(places) + 1 > most_texts or n_tokens > _CHUNKS * batch.tokens
+        if places and full:
+            yield places
+            places, n_tokens = [], texts[place].n_tokens
+        places.append(place)
+    if places:
+        yield places
+
+
+@dataclass
+class _Chunk:
+    """Runs computed at once: their numbers, and how many tokens they have."""
+
+    runs: list[int] = field(default_factory=list)
+    n_tokens: int = 0
+    of_texts: Counter[int] = field(default_factory=Counter)  # tokens of each text
+    widest: int = 0  # of these, the most
+    values: torch.Tensor | None = None  # the neuron at each token (run, token), once launched
+
+    def add(self, number: int, row: int, size: int) -> None:
+        """Add a run of a text."""
+        self.runs.append(number)
+        self.n_tokens += size
+        self.of_texts[row] += size
+        self.widest = max(self.widest, self.of_texts[row])
+
+
+def _launch(tower: Tower, texts: list[Text], batch: Batch) -> list[_Chunk]:
+    """The runs of some texts, those of similar length together."""
+    caches = _texts(tower, texts, batch.queries)
+    seen = max(text.seen for text in texts)
+    free = batch.memory - len(texts) * seen * tower.cache_bytes
+    by_text, by_run = tower.token_bytes(seen), tower.token_bytes(0)
+    runs = [(row, run) for row, text in enumerate(texts) for run in text.runs]
+    chunks = [_Chunk()]
+    for number in sorted(range(len(runs)), key=lambda number: len(runs[number][1].ids)):
+        row, size = runs[number][0], len(runs[number][1].ids)
+        chunk = chunks[-1]
+        memory = len(texts) * max(chunk.widest, chunk.of_texts[row] + size) * by_text
+        memory += (len(chunk.runs) + 1) * size * by_run
+        if chunk.runs and (chunk.n_tokens + size > batch.tokens or memory > free):
+            chunks.append(_Chunk())
+        chunks[-1].add(number, row, size)
+    for chunk in chunks:
+        chunk.runs.sort()
+        chunk.values = _runs(tower, [runs[number] for number in chunk.runs], caches)
+    return chunks
+
+
+def _collect(
+    maxima: list[list[list[float]]], texts: Sequence[Text], places: list[int], chunks: list[_Chunk]
+) -> None:
+    """Put the maxima of a batch where they belong."""
+    rows = {
+        number: values
+        for chunk in chunks
+        if chunk.values is not None
+        for number, values in zip(chunk.runs, chunk.values.cpu().numpy(), strict=True)
+    }
+    numbers = iter(range(len(rows)))
+    for place in places:
+        runs = iter(texts[place].runs)
+        maxima[place] = [
+            _peaks_of_phrase([(next(runs), rows[next(numbers)]) for _ in range(1 + len(phrase.variants))])
+            for phrase in texts[place].phrases
+        ]
+
+
+def _peaks_of_phrase(runs: list[tuple[Run, np.ndarray]]) -> list[float]:
+    """The maxima of a phrase's runs; before its first token that differs, a variant equals the phrase."""
+    phrase, values = runs[0]
+    highest = np.maximum.accumulate(values[: len(phrase.ids)]).tolist()  # so far
+    peaks = [highest[-1]]
+    for run, own in runs[1:]:
+        peak = own[max(0, run.start - run.first) : len(run.ids)].max()
+        shared = run.first - run.start
+        so_far = highest[: max(0, shared)][-1:]
+        peaks.append(max([float(peak), *so_far]))
+    return peaks
+
+
+_Cache = tuple[torch.Tensor, torch.Tensor]  # keys and values (text, head, position, d_head)
+
+
+def _texts(tower: Tower, texts: list[Text], queries: int) -> list[_Cache]:
+    """Each block's keys and values of the texts; no token sees the padding on the right."""
+    length = max([1, *(text.seen for text in texts)])
+    ids = torch.tensor([(text.ids[: text.seen] + [0] * length)[:length] for text in texts])
+    shape = ids.shape
+    place = torch.arange(length, device=tower.device).repeat(len(texts))
+    x = tower.embed(_moved(ids.flatten(), tower), place)  # (text and position, d_model)
+    step = torch.arange(min(length, queries), device=tower.device)
+    later = step > step[:, None]
+    caches = []
+    for block in tower.blocks:
+        heads = block.heads(block.ln1(x), place)
+        q, k, v = (part.unflatten(0, shape).transpose(1, 2) for part in heads)
+        caches.append((k.contiguous(), v.contiguous()))
+        if block is tower.blocks[-1]:
+            break
+        parts = []
+        for start in range(0, length, queries):
+            stop = min(length, start + queries)
+            hidden = later[: stop - start, : stop - start]
+            parts.append(_attend(block, q[:, :, start:stop], k[:, :, :stop], v[:, :, :stop], hidden)[0])
+        x = _onwards(block, x, torch.cat(parts, 2).transpose(1, 2).flatten(0, 1))
+    return caches
+
+
+def _runs(tower: Tower, runs: list[tuple[int, Run]], caches: list[_Cache]) -> torch.Tensor:
+    """The neuron of each run at each of its tokens (run, token), padded with minus infinity."""
+    layout = _Layout.of(runs, tower)
+    x = tower.embed(layout.ids, layout.place)
+    for block, (keys, values) in zip(tower.blocks, caches, strict=True):
+        q, k, v = block.heads(block.ln1(x), layout.place)
+        own_q, own_k, own_v = (layout.by_run(part).transpose(1, 2) for part in (q, k, v))
+        attended = _attend(block, own_q, own_k, own_v, layout.later)
+        own_mixed, own_sum = (layout.of_runs(part) for part in attended)
+        text_k, text_v = (part[layout.rows, :, : layout.length] for part in (keys, values))
+        text_q = layout.by_text(q).transpose(1, 2)
+        mixed, sum_ = _attend(block, text_q, text_k, text_v, layout.unseen)
+        share = torch.sigmoid(layout.of_texts(sum_) - own_sum)  # of attention that goes to the text
+        mixed = own_mixed.lerp(layout.of_texts(mixed), share.to(own_mixed.dtype))
+        if block is tower.blocks[-1]:
+            middle = x if block.parallel else x + block.out(mixed.flatten(1))
+            found = block.neurons(block.ln2(middle), layout.neuron)
+            return layout.by_run(found, -torch.inf)
+        x = _onwards(block, x, mixed)
+    raise AssertionError("a tower has blocks")
+
+
+def _attend(
+    block: Block, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, hidden: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention of q to k and v (row, head, token, d_head), and the log of the scores' sum (row, head,
+    token, 1); `hidden` (row or 1, 1, token, seen) is what a token must not see of the last ones."""
+    scores = (q * block.scale) @ k.transpose(2, 3)
+    if block.cap > 0:
+        scores = block.cap * torch.tanh(scores / block.cap)
+    scores[..., scores.shape[-1] - hidden.shape[-1] :].masked_fill_(hidden, _HIDDEN)
+    highest = scores.amax(-1, keepdim=True)
+    scores = scores.sub_(highest).clamp_(min=_LEAST).exp_()
+    total = scores.sum(-1, keepdim=True)
+    return (scores @ v).div_(total), total.log() + highest
+
+
+def _onwards(block: Block, x: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
+    """The residual stream after a block, given the output of its heads (token, head, d_head)."""
+    middle = x + block.out(mixed.flatten(1))
+    return middle + block.mlp(block.ln2(x if block.parallel else middle))
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the tokens of some runs are: all in one row for the products with weights, which then need no
+    padding, and (text, token) or (run, token) for attention."""
+
+    ids: torch.Tensor  # (token)
+    place: torch.Tensor  # (token); place in its text
+    neuron: torch.Tensor  # (token); the neuron asked for
+    rows: slice  # the texts they are of
+    length: int  # tokens of those texts that any of them sees
+    text_shape: tuple[int, int]
+    text_slot: torch.Tensor  # (token); place in (text, token) counted through
+    run_shape: tuple[int, int]
+    run_slot: torch.Tensor  # the same in (run, token)
+    unseen: torch.Tensor  # (text, 1, token, some last tokens of the text); where a run has already begun
+    later: torch.Tensor  # (token, token); what comes later in a run
+
+    @staticmethod
+    def of(runs: list[tuple[int, Run]], tower: Tower) -> _Layout:
+        """The layout of runs, ordered by their text, each with its text's row."""
+        sizes = np.array([len(run.ids) for _, run in runs])
+        texts = np.array([row for row, _ in runs]) - runs[0][0]
+        firsts = np.array([run.first for _, run in runs])
+        run = np.repeat(np.arange(len(runs)), sizes)
+        token = np.arange(len(run)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        text = texts[run]
+        of_text = np.arange(len(run)) - np.searchsorted(text, text)  # text is sorted
+        text_shape = (int(text[-1]) + 1, int(of_text.max()) + 1)
+        run_shape = (len(runs), int(sizes.max()))
+        text_slot = text * text_shape[1] + of_text
+        length = max(1, int(firsts.max()))
+        begun = np.zeros(text_shape, np.int64)
+        begun.flat[text_slot] = firsts[run]
+        tail = np.arange(min(length - 1, int(firsts.min())), length)
+        ids = np.fromiter((i for _, each in runs for i in each.ids), np.int64, len(run))
+        neuron = np.array([each.neuron for _, each in runs])[run]
+        later = np.triu(np.ones((run_shape[1], run_shape[1]), bool), 1)
+        arrays = dict(ids=ids, place=firsts[run] + token, neuron=neuron, text_slot=text_slot, later=later)
+        arrays |= dict(run_slot=run * run_shape[1] + token, unseen=(tail >= begun[..., None])[:, None])
+        return _Layout(
+            **{name: _moved(torch.from_numpy(array), tower) for name, array in arrays.items()},
+            rows=slice(runs[0][0], runs[-1][0] + 1),
+            length=length,
+            text_shape=text_shape,
+            run_shape=run_shape,
+        )
+
+    def by_text(self, values: torch.Tensor) -> torch.Tensor:
+        """Values of the tokens in one row (token, ...) as (text, token, ...)."""
+        return _padded(values, self.text_slot, self.text_shape, 0.0)
+
+    def by_run(self, values: torch.Tensor, blank: float = 0.0) -> torch.Tensor:
+        """The same as (run, token, ...)."""
+        return _padded(values, self.run_slot, self.run_shape, blank)
+
+    def of_texts(self, values: torch.Tensor) -> torch.Tensor:
+        """(text, head, token, ...) as (token, head, ...)."""
+        return values.transpose(1, 2).flatten(0, 1)[self.text_slot]
+
+    def of_runs(self, values: torch.Tensor) -> torch.Tensor:
+        """(run, head, token, ...) as (token, head, ...)."""
+        return values.transpose(1, 2).flatten(0, 1)[self.run_slot]
+
+
+def _padded(values: torch.Tensor, slot: torch.Tensor, shape: tuple[int, int], blank: float) -> torch.Tensor:
+    out = values.new_full((shape[0] * shape[1], *values.shape[1:]), blank)
+    out[slot] = values
+    return out.unflatten(0, shape)
+
+
+def _moved(values: torch.Tensor, tower: Tower) -> torch.Tensor:
+    """Values on the model's device; a copy to an accelerator does not wait."""
+    if tower.device.type == "cuda":
+        return values.pin_memory().to(tower.device, non_blocking=True)
+    return values.to(tower.device)

@@ -1,0 +1,45 @@
+"""Results in the forms of other tools, so that their viewers and scorers can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline import __version__
+from pipeline.config import Config
+from pipeline.errors import UserError
+from pipeline.results import folders
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pipeline.results.export.contents import Contents
+
+FORMS = ("neuronpedia", "neuron-record")
+
+
+def write(form: str, config: Config, tables: Mapping[str, pa.Table], folder: Path) -> int:
+    """Write the results of a run in one of `FORMS` into `folder` and return the number of neurons.
+
+    An earlier export of this form is replaced as a whole; another folder with something in it is refused.
+    """
+    from pipeline.results.export.contents import layers
+
+    contents = layers(config, tables)
+    for each in contents:
+        if Path(each.model_name).name != each.model_name:
+            raise UserError(f"model {each.model_name!r} cannot be the name of a folder; rename its folder")
+    with folders.replaced(folder, folders.is_a(form)) as new:
+        n_neurons = sum(_writer(form)(each, new) for each in contents)
+        places = [f"{each.model_name}, layer {each.layer}" for each in contents]
+        folders.mark(new, form, places=places, feature_neurons=__version__)
+    return n_neurons
+
+
+def _writer(form: str) -> Callable[[Contents, Path], int]:
+    """The function that writes the neurons of one layer in a form, imported when it is used."""
+    from pipeline.results.export import neuron_record, neuronpedia
+
+    writers = dict(zip(FORMS, (neuronpedia.write, neuron_record.write), strict=True))
+    return writers[form]

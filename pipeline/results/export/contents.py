@@ -1,0 +1,106 @@
+"""What the export of a layer can hold: samples, descriptions, and what the model says of its neurons."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.config import Config
+from pipeline.errors import PipelineError
+from pipeline.language import texts
+from pipeline.models import language_model, logit_effects, text_sample
+from pipeline.models.language_model import LanguageModel
+from pipeline.models.text_sample import TextSample
+from pipeline.results import neuroscope_site
+
+_SAMPLE = [
+    "neuron",
+    "rank",
+    "text_set",
+    "tokens",
+    "activations",
+    "mat_index",
+    "max_activation",
+    "text_start",
+]
+
+
+def layers(config: Config, tables: Mapping[str, pa.Table]) -> list[Contents]:
+    """The results of each model and layer that a run looked at, in order."""
+    samples = neuroscope_site.only(tables["samples"], config.neuron_ranges)
+    places = samples.select(["model", "layer"]).group_by(["model", "layer"]).aggregate([])
+    places = places.sort_by([("model", "ascending"), ("layer", "ascending")]).to_pylist()
+    described = tables["descriptions"]
+    contents = []
+    for place in places or [dict(model=config.model_name, layer=config.layer)]:
+        of_layer = (pc.field("model") == place["model"]) & (pc.field("layer") == place["layer"])
+        rows = samples.filter(of_layer), described.filter(of_layer)
+        contents.append(Contents(config, place["model"], place["layer"], *rows))
+    return contents
+
+
+@dataclass(frozen=True)
+class Contents:
+    """One layer's results, by neuron; what the model says is None where the model is not available."""
+
+    config: Config
+    model_name: str
+    layer: int
+    sampled: pa.Table
+    described: pa.Table
+
+    @cached_property
+    def samples(self) -> dict[int, list[dict[str, Any]]]:
+        """Samples whose activations are all finite, by neuron, strongest first."""
+        rows = self.sampled.select(_SAMPLE)
+        samples: dict[int, list[dict[str, Any]]] = {}
+        for row in rows.sort_by([("neuron", "ascending"), ("rank", "ascending")]).to_pylist():
+            own = samples.setdefault(row["neuron"], [])
+            if row["activations"] and None not in row["activations"]:
+                own.append(row)
+        return samples
+
+    @property
+    def neurons(self) -> list[int]:
+        """The neurons that were looked at."""
+        return list(self.samples)
+
+    @cached_property
+    def descriptions(self) -> dict[int, dict[str, Any]]:
+        """The row of `descriptions` of each described neuron."""
+        rows = self.described.filter(pc.field("description").is_valid())
+        return {row["neuron"]: row for row in rows.to_pylist()}
+
+    @cached_property
+    def model(self) -> LanguageModel | None:
+        """The model, or None where it cannot be loaded, or where the neurons are those of another."""
+        if self.model_name != self.config.model_name:
+            print(f"without what the model would add: {self.model_name} is not MODEL", file=sys.stderr)
+            return None
+        try:
+            return language_model.load(self.config)
+        except PipelineError as exc:
+            print(f"without what the model would add: {exc}", file=sys.stderr)
+            return None
+
+    @cached_property
+    def text_sample(self) -> TextSample | None:
+        """Activations over a sample of the text."""
+        if self.model is None:
+            return None
+        lines = texts.stream(self.config.text, self.config.text_path)
+        return text_sample.take(self.config, self.model, lines, self.layer, self.neurons)
+
+    @cached_property
+    def effects(self) -> np.ndarray | None:
+        """What each neuron adds to the logit of each token: (neurons, vocabulary)."""
+        if self.model is None:
+            return None
+        return logit_effects.on_logits(self.model, self.layer, self.neurons)

@@ -1,0 +1,1 @@
+"""The tables as a data set of the Hub."""

@@ -1,0 +1,1 @@
+"""The report: static pages that open from disk."""

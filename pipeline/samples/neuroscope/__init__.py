@@ -1,0 +1,1 @@
+"""Samples from pages in Neuroscope's form."""

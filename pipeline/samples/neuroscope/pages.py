@@ -1,0 +1,229 @@
+"""The kept pages of the neurons asked for: what became of each, and the texts they hold.
+
+Out: `pages` and, read from them, `samples`. Nothing here sends a request; fetch.py does, beforehand.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import re
+from collections.abc import Callable, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import tables
+from pipeline.config import EMBEDDED, Config
+from pipeline.engine.engines import Worker
+from pipeline.engine.stage import Inputs, Stage, runs_of
+from pipeline.errors import PageError, StoreError, UserError
+from pipeline.progress import progress
+from pipeline.samples.neuroscope.page import MOST, Shape, page_path, parse_index, parse_page
+from pipeline.samples.neuroscope.page_store import PageStore
+from pipeline.tables import fingerprint
+
+NEUROSCOPE = "https://neuroscope.io/"
+RECORDED = "http://neuroscope.example/"  # a name that can never be a real host
+INDEX = "index.html"
+WHOLE = ("ok", "missing")  # what is not asked for again
+
+
+def address(config: Config) -> str:
+    """What the address of every page of the config's site begins with; for a folder only its name.
+
+    Raises UserError where no site is named and Neuroscope cannot know the model.
+    """
+    if config.site_folder:
+        return f"file:{_readable(config.site_folder.resolve().name)}/"
+    if config.site:
+        return config.site.rstrip("/") + "/"
+    if config.model_folder and config.model != EMBEDDED:
+        raise UserError(
+            f"MODEL: {config.model} is a folder of yours, and {NEUROSCOPE} cannot know it; take its "
+            "samples with SOURCE=scan, or name a site that has it with SITE"
+        )
+    return RECORDED if config.model == EMBEDDED else NEUROSCOPE
+
+
+def slug(config: Config) -> str:
+    """A file name for what is kept of the site, different for every site."""
+    folder = config.site_folder and config.site_folder.resolve()
+    name = _readable(folder.name) if folder else urlsplit(address(config)).netloc
+    where = os.fsencode(folder) if folder else address(config).encode()
+    return f"{re.sub(r'[^A-Za-z0-9.-]+', '_', name)[:60]}-{hashlib.sha256(where).hexdigest()[:8]}"
+
+
+def _readable(name: str) -> str:
+    """A file's name, with ? for bytes that are not text."""
+    return name.encode(errors="replace").decode()
+
+
+def store_path(config: Config) -> Path:
+    """The file with the kept pages of the config's site."""
+    return Path(config.data) / "pages" / f"{slug(config)}.sqlite"
+
+
+def folder_of(config: Config) -> str:
+    """Where the pages of the config's layer are, from the site's root."""
+    return f"{config.model_name}/{config.layer}/"
+
+
+def path_of(config: Config, neuron: int) -> str:
+    """Where a neuron's page is, from the site's root."""
+    return page_path(config.model_name, config.layer, neuron)
+
+
+def parser(config: Config, path: str) -> Callable[[bytes], pa.Table]:
+    """A function that reads the page at a path of the config's layer; it raises PageError for any other."""
+    neuron = int(Path(path).stem)
+    return lambda body: parse_page(body, model=config.model_name, layer=config.layer, neuron=neuron)
+
+
+def kept_index(store: PageStore) -> dict[str, Shape]:
+    """The models of the kept index; empty where it is not kept, is damaged or is not an index."""
+    body = store.body(INDEX)
+    try:
+        return parse_index(body) if body is not None else {}
+    except PageError:
+        return {}
+
+
+def neurons(config: Config, models: dict[str, Shape]) -> Sequence[int]:
+    """The neurons asked for, each once, in order.
+
+    Raises UserError for a model, layer or neuron that the index does not have.
+    """
+    if config.model_name not in models:
+        near = difflib.get_close_matches(config.model_name, models, n=3) or list(models)[:5]
+        raise UserError(
+            f"MODEL: {address(config)} has no model {config.model_name!r}; it has {', '.join(near)}"
+            f"{' and others' if len(models) > len(near) else ''}; for any other model use SOURCE=scan"
+        )
+    shape = models[config.model_name]
+    if shape.n_layers is not None and config.layer >= shape.n_layers:
+        raise UserError(
+            f"LAYER is {config.layer}; {config.model_name} has the layers 0 to {shape.n_layers - 1}"
+        )
+    if config.neurons == "all":
+        if shape.n_neurons is None:
+            raise UserError(
+                f"NEURONS is all, and the index does not say how many {config.model_name} has; give a range"
+            )
+        return range(shape.n_neurons)
+    last = max(last for _, last in config.neuron_ranges)
+    if last >= (shape.n_neurons or MOST):
+        raise UserError(
+            f"NEURONS is {config.neurons}; layer {config.layer} of {config.model_name} has "
+            + (f"{shape.n_neurons} neurons, 0 to {shape.n_neurons - 1}" if shape.n_neurons else "fewer")
+        )
+    return sorted(set(chain.from_iterable(range(a, b + 1) for a, b in config.neuron_ranges)))
+
+
+def outstanding(config: Config) -> str:
+    """How many of the pages asked for are kept, and how long fetching the rest will take."""
+    unknown = "no page is kept yet; the site's index will tell how many there are"
+    if not store_path(config).exists():
+        return unknown
+    with PageStore(store_path(config), only_read=True) as store:
+        kept = store.pages(folder_of(config))
+        models = kept_index(store)
+    if not models:
+        return unknown
+    wanted = [path_of(config, neuron) for neuron in neurons(config, models)]
+    to_do = sum(path not in kept or kept[path].status not in WHOLE for path in wanted)
+    told = f"{len(wanted) - to_do:,} of {len(wanted):,} pages are kept"
+    return f"{told}; {duration(to_do / config.rate)} to fetch the others" if to_do else told
+
+
+def duration(seconds: float) -> str:
+    """A duration in words."""
+    return f"about {seconds / 60:.0f} min" if seconds >= 60 else "less than a minute"
+
+
+def table(config: Config) -> pa.Table:
+    """What became of every page asked for, as `pages`; no rows before any page is kept."""
+    schema = tables.TABLES["pages"].schema
+    if not store_path(config).exists():
+        return schema.empty_table()
+    with PageStore(store_path(config), only_read=True) as store:
+        models, kept = kept_index(store), store.pages(folder_of(config))
+    rows = []
+    for neuron in neurons(config, models) if models else ():
+        if page := kept.get(path_of(config, neuron)):
+            rows.append(
+                dict(
+                    model=config.model_name,
+                    layer=config.layer,
+                    neuron=neuron,
+                    address=address(config) + page.path,
+                    status=page.status,
+                    reason=page.reason,
+                    fetched=page.time,
+                    page_sha256=page.sha256,
+                    n_bytes=page.n_bytes,
+                )
+            )
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def all_pages(config: Config) -> str:
+    """The fingerprint of what became of every page asked for; the time of fetching is left out."""
+    return fingerprint.of_table(table(config).select(["neuron", "status", "reason", "page_sha256"]))
+
+
+def readable_pages(config: Config) -> str:
+    """The fingerprint of the pages that hold samples: another reason for a failure does not change it."""
+    return fingerprint.of_table(table(config).filter(_OK).select(["neuron", "page_sha256"]))
+
+
+def _reader(inputs: Inputs, settings: Config) -> Worker:
+    """The function from `pages` to the texts of those that are ok.
+
+    Raises StoreError where a kept page is damaged; the next run fetches it again.
+    """
+
+    def read(shard: pa.Table) -> pa.Table:
+        parts = [tables.empty("samples")]
+        readable = shard.filter(_OK).to_pylist()
+        with PageStore(store_path(settings)) as store:
+            for row in progress(readable, "samples", unit="page", total=len(readable)):
+                parts.append(_samples(store, row, settings))
+        return pa.concat_tables(parts).combine_chunks()
+
+    return read
+
+
+def _samples(store: PageStore, row: dict[str, Any], settings: Config) -> pa.Table:
+    """The texts of one page, with what is known of it."""
+    path = path_of(settings, row["neuron"])
+    body = store.body(path)
+    if body is None:
+        store.forget(path)
+        raise StoreError(f"page {path} is damaged in {store.path}; run again: only that is fetched")
+    part = parser(settings, path)(body).slice(0, settings.samples)
+    for name in ("address", "fetched", "page_sha256"):
+        place, field = part.schema.get_field_index(name), part.schema.field(name)
+        part = part.set_column(place, field, pa.array([row[name]] * len(part), field.type))
+    return part
+
+
+_OK = pc.field("status") == "ok"
+OF_SITE = ("model", "weights", "layer", "neurons", "data")  # which pages, and where they are kept
+SAMPLES = Stage(
+    __name__,
+    "020",
+    "samples",
+    reads=("pages",),
+    where={"source": "neuroscope"},
+    settings=("site", "samples"),
+    uses=OF_SITE,
+    decided_by={"pages": readable_pages},
+    shards=runs_of("pages", 4096),
+    worker=_reader,
+)

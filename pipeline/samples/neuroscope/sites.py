@@ -1,0 +1,131 @@
+"""Where pages come from: a site on the web, a folder that mirrors one, or the embedded model's recording.
+
+All three have one interface; the caller does not know which one it uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.config import EMBEDDED, Config
+from pipeline.errors import PageError, UserError
+from pipeline.resources import resource
+from pipeline.samples.neuroscope import pages
+from pipeline.web import recording
+from pipeline.web.site import Answer, Manners, Web
+
+
+def cassette() -> Path:
+    """The recording of the embedded model's site."""
+    return resource("cassettes") / "neuroscope.json.gz"
+
+
+class Site(Protocol):
+    """Answers for pages by their path from the root; see Web.get.
+
+    At most `connections` requests at once and `rate` per second. `changes` where every run should ask
+    again because that is cheap, as in a folder.
+    """
+
+    address: str
+    changes: bool
+
+    @property
+    def connections(self) -> int:
+        """Requests at once, at most."""
+        ...
+
+    @property
+    def rate(self) -> float:
+        """Requests per second, at most."""
+        ...
+
+    def get(
+        self, path: str, accept: Callable[[bytes], object], etag: str | None, last_modified: str | None
+    ) -> Answer:
+        """The site's answer for one path."""
+        ...
+
+
+@contextmanager
+def open_site(config: Config) -> Iterator[Site]:
+    """The config's site; it is not contacted before the first page is asked for."""
+    if config.site_folder:
+        yield _Folder(config.site_folder, pages.address(config))
+        return
+    if config.site is None and config.model == EMBEDDED:
+        site: _Recording | Web = _Recording()
+    else:
+        site = Web(
+            pages.address(config),
+            Manners(config.rate, config.connections, config.timeout_s, config.tries, config.retry_wait_s),
+        )
+    try:
+        yield site
+    finally:
+        site.close()
+
+
+class _Recording:
+    """The site of the embedded model, layer 1, as it was recorded; one page at a time, because of vcrpy."""
+
+    address, connections, rate, changes = pages.RECORDED, 1, float("inf"), False
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._web: Web | None = None
+
+    def close(self) -> None:
+        """End the replay."""
+        self._stack.close()
+
+    def get(
+        self, path: str, accept: Callable[[bytes], object], etag: str | None, last_modified: str | None
+    ) -> Answer:
+        """The answer that was recorded for one path."""
+        if self._web is None:
+            self._stack.enter_context(recording.replayed(cassette()))
+            self._web = Web(pages.RECORDED, Manners(self.rate, 1, timeout_s=60, tries=1, wait_s=0))
+            self._stack.callback(self._web.close)
+        try:
+            return self._web.get(path, accept, etag, last_modified)
+        except recording.NotRecordedError:
+            raise UserError(
+                f"SITE: {path} is not in the embedded model's recording, which holds layer 1; "
+                "for its other layer use SOURCE=scan"
+            ) from None
+
+
+class _Folder:
+    """A folder with a site's files; a page with the same size and modification time is the same."""
+
+    connections, rate, changes = 1, float("inf"), True
+
+    def __init__(self, folder: Path, address: str) -> None:
+        self.folder, self.address = folder.resolve(), address
+
+    def get(
+        self, path: str, accept: Callable[[bytes], object], etag: str | None, last_modified: str | None
+    ) -> Answer:
+        """The answer for the file at one path of the folder."""
+        file = (self.folder / path).resolve()
+        if not file.is_relative_to(self.folder):
+            return Answer("refused", reason=f"{path} is outside {self.folder}")
+        try:
+            stat = file.stat()
+            tag = f"{stat.st_size}-{stat.st_mtime_ns}"
+            if tag == etag:
+                return Answer("same")
+            body = file.read_bytes()
+        except FileNotFoundError:
+            return Answer("missing", reason="no such file")
+        except OSError as exc:
+            return Answer("failed", reason=exc.strerror)
+        try:
+            accept(body)
+        except PageError as exc:
+            return Answer("unreadable", body, str(exc))
+        return Answer("ok", body, etag=tag)

@@ -1,0 +1,119 @@
+"""The schemas of step 2: what is put into phrases, and what the neuron makes of it."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from pipeline.tables.columns import (
+    AVERAGES,
+    NEURON,
+    NEURON_KEY,
+    SCORES,
+    VARIANT,
+    VARIANT_KEY,
+    column,
+    nullable,
+)
+from pipeline.tables.schema import Table
+
+TABLES = (
+    Table(
+        "synonyms",
+        "one row per (word, kind, rank)",
+        ("word", "kind", "rank"),
+        (
+            column("word", pa.string(), "word of a candidate's MAP, lower case"),
+            column("kind", pa.string(), "synonym: a nearest neighbour; control: unrelated"),
+            column("rank", pa.int32(), "place among its kind, from 0"),
+            column("neighbour", pa.string(), "the word put in its place, lower case"),
+            column("cosine", pa.float32(), "cosine of the two words, -1..1"),
+        ),
+    ),
+    Table(
+        "variants",
+        "one row per (model, layer, neuron, rank, variant)",
+        VARIANT_KEY,
+        (
+            *VARIANT,
+            column("kind", pa.string(), "baseline, synonym or control"),
+            nullable("word_index", pa.int32(), "the word replaced; null for the baseline"),
+            nullable("word", pa.string(), "that word in lower case"),
+            nullable("replacement", pa.string(), "what stands there now, blank and casing kept"),
+            nullable("first_token", pa.int32(), "first token replaced"),
+            nullable("end_token", pa.int32(), "one past the last token replaced"),
+            column("phrase_start", pa.int32(), "first token of the MAP in the sample"),
+            column("phrase_end", pa.int32(), "one past its last token in the sample"),
+            column("phrase", pa.string(), "the MAP with the replacement"),
+            nullable("is_mat", pa.bool_(), "the word replaced holds the MAT"),
+            nullable("upto_mat", pa.bool_(), "the word replaced starts at or before the MAT"),
+        ),
+    ),
+    Table(
+        "encodings",
+        "one row per (model, layer, neuron, rank, variant)",
+        VARIANT_KEY,
+        (
+            *VARIANT,
+            column("key", pa.string(), "fingerprint of what is measured: ids, phrase and neuron"),
+            column("text", pa.string(), "fingerprint of the ids of the text it stands in"),
+            column("phrase_start", pa.int32(), "first token of the MAP in the text"),
+            column("first_token", pa.int32(), "first token that differs from the text; 0: baseline"),
+            column("token_ids", pa.list_(pa.int32()), "the ids from there to the end of the MAP"),
+            column(
+                "tokens",
+                pa.string(),
+                "exact: ids of the source; retokenised: found again for sure; lossy: not sure",
+            ),
+            column(
+                "status",
+                pa.string(),
+                "ok; too_long; unknown_tokens: a token has no id; no_tokens: nothing is left",
+            ),
+        ),
+    ),
+    Table(
+        "activations",
+        "one row per (model, layer, neuron, rank, variant)",
+        VARIANT_KEY,
+        (
+            *VARIANT,
+            nullable("activation", pa.float32(), "maximum over the phrase's tokens, raw units"),
+            column("status", pa.string(), "ok; too_long; unknown_tokens; no_tokens; not_finite"),
+        ),
+    ),
+    Table(
+        "deviations",
+        "one row per variant measured again in float32; none where that is the precision",
+        VARIANT_KEY,
+        (
+            *VARIANT,
+            column("activation", pa.float32(), "at the run's precision, raw units"),
+            column("precision", pa.string(), "that precision: bfloat16"),
+            column("exact", pa.float32(), "in float32, raw units"),
+        ),
+    ),
+    Table(
+        "retentions",
+        "one row per (model, layer, neuron, rank, variant)",
+        VARIANT_KEY,
+        (
+            *VARIANT,
+            column("kind", pa.string(), "baseline, synonym or control"),
+            nullable("is_mat", pa.bool_(), "the word replaced holds the MAT"),
+            nullable("upto_mat", pa.bool_(), "the word replaced starts at or before the MAT"),
+            nullable("activation", pa.float32(), "maximum over the phrase's tokens, raw units"),
+            nullable("baseline", pa.float32(), "that of the unmodified text"),
+            nullable("retention", pa.float64(), "activation / baseline, where that is positive"),
+            column("raised", pa.bool_(), "a synonym that activates more, beyond rounding"),
+            column("tokens", pa.string(), "how sure its ids are: exact, retokenised or lossy"),
+        ),
+    ),
+    Table("averages", "one row per (model, layer, neuron)", NEURON_KEY, AVERAGES),
+    Table(
+        "normalised",
+        "one row per (model, layer, neuron)",
+        NEURON_KEY,
+        (*NEURON, *SCORES),
+    ),
+    Table("selected", "one row per (model, layer, neuron)", NEURON_KEY, (*NEURON, *SCORES)),
+)

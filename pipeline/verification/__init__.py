@@ -1,0 +1,1 @@
+"""Step 2: do a neuron's phrases survive substitution?"""

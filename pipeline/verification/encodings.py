@@ -1,0 +1,205 @@
+"""The token ids of each variant, and how certain they are.
+
+In: `variants`, `samples`. Out: `encodings`. The ids of a text are found as in models/token_ids.py. The ids
+of a replacement are put into the word's place and compared with tokenising the text around it: where that
+gives other ids, those are used (`retokenised`), and where these cannot be separated from what surrounds
+them the variant is `lossy`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import tables
+from pipeline.config import Config
+from pipeline.engine.engines import Worker
+from pipeline.engine.stage import Inputs, Stage
+from pipeline.language import tokenised
+from pipeline.models import language_model
+from pipeline.models.language_model import LanguageModel
+from pipeline.models.token_ids import Identities, Known
+from pipeline.tables.columns import SAMPLE_KEY
+
+_SPAN = ["variant", "replacement", "first_token", "end_token", "phrase_start", "phrase_end"]
+_SHARD_ROWS = 16384
+_AROUND = 32  # tokens on each side that are searched for a place where tokenising can begin or end
+
+
+def _shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
+    """Runs of variants; each phrase is in one run."""
+    variants = inputs["variants"].select([*SAMPLE_KEY, *_SPAN])
+    starts = [*np.flatnonzero(variants["variant"].to_numpy() == 0).tolist(), len(variants)]
+    begin = 0
+    for stop in starts[1:]:
+        if stop - begin >= _SHARD_ROWS or stop == len(variants):
+            yield variants.slice(begin, stop - begin)
+            begin = stop
+
+
+def _worker(inputs: Inputs, settings: Config) -> Worker:
+    """The function from variants to their ids; loads the model with its tokenizer."""
+    return Encoder(settings, language_model.load(settings, settings.precision), inputs["samples"])
+
+
+class Encoder:
+    """Encodes variants of the texts of some samples."""
+
+    def __init__(self, settings: Config, model: LanguageModel, samples: pa.Table) -> None:
+        keys = samples.select(list(SAMPLE_KEY)).to_pylist()
+        self.places = {tuple(row.values()): i for i, row in enumerate(keys)}
+        self.samples, self.model = samples, model
+        self.identities = Identities(settings, model)
+
+    def __call__(self, shard: pa.Table) -> pa.Table:
+        """The rows of `encodings` for a shard of variants, in order."""
+        phrases: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+        for row in shard.to_pylist():
+            phrases.setdefault(tuple(row[name] for name in SAMPLE_KEY), []).append(row)
+        own = self.samples.take(pa.array([self.places[phrase] for phrase in phrases])).to_pylist()
+        rows: list[dict[str, Any]] = []
+        for row, variants, known in zip(own, phrases.values(), self.identities.of(own), strict=True):
+            rows += _phrase(variants, row, known, self.model)
+        return pa.Table.from_pylist(rows, schema=tables.TABLES["encodings"].schema)
+
+
+def _phrase(
+    variants: list[dict[str, Any]], sample: Mapping[str, Any], known: Known, model: LanguageModel
+) -> Iterator[dict[str, Any]]:
+    """A phrase's rows: its text up to the phrase's end, and each variant from its first different token."""
+    text = _digest(known.ids, "" if known.ids else "\0".join(sample["tokens"]))
+    for row, each in zip(variants, _spliced(variants, sample, known, model), strict=True):
+        status = "ok" if known.ids else "unknown_tokens"
+        if known.ids and not each.ids:
+            status = "no_tokens"
+        elif max(row["phrase_end"], each.first + len(each.ids)) > model.n_ctx:
+            status = "too_long"
+        ids = each.ids if status == "ok" else []
+        decides = [*known.ids[: each.first], *each.ids] if status == "ok" else []
+        yield {name: row[name] for name in (*SAMPLE_KEY, "variant", "phrase_start")} | dict(
+            key=_digest(
+                [row["layer"], row["neuron"], row["phrase_start"], *decides],
+                "" if decides else status + text,
+            ),
+            text=text,
+            first_token=each.first,
+            token_ids=ids,
+            tokens=each.tokens,
+            status=status,
+        )
+
+
+@dataclass(frozen=True)
+class _Splice:
+    """The first token at which a variant differs from its text, the ids from there to the phrase's end, and
+    how certain they are."""
+
+    first: int
+    ids: list[int]
+    tokens: str
+
+
+def _spliced(
+    variants: list[dict[str, Any]], sample: Mapping[str, Any], known: Known, model: LanguageModel
+) -> Iterator[_Splice]:
+    """The phrase itself with its text from the beginning, and each variant."""
+    tokens, ids = sample["tokens"], known.ids
+    start, end = variants[0]["phrase_start"], variants[0]["phrase_end"]
+    low, high = _around(tokens, max(start, sample["text_start"]), end, sample["text_start"])
+    changed = [row for row in variants if row["replacement"] is not None]
+    texts_ = [
+        "".join([*tokens[low : row["first_token"]], row["replacement"], *tokens[row["end_token"] : high]])
+        for row in changed
+    ]
+    replacements = [row["replacement"] for row in changed]
+    around, *encoded = model.encode_parts(["".join(tokens[low:high]), *texts_, *replacements])
+    checkable = known.tokens != "lossy" and around == ids[low:high]
+    pairs = iter(zip(encoded[: len(changed)], encoded[len(changed) :], strict=True))
+    for row in variants:
+        if row["replacement"] is None:
+            yield _Splice(0, ids[:end], known.tokens)
+            continue
+        tokenised, new = next(pairs)
+        first, stop = row["first_token"], row["end_token"]
+        put_in = _Splice(first, new + ids[stop:end], known.tokens if checkable else "lossy")
+        if not checkable or tokenised == ids[low:first] + new + ids[stop:high]:
+            yield put_in
+        else:
+            yield _retokenised(tokenised, ids[low:high], low, (start, end)) or replace(
+                put_in, tokens="lossy"
+            )
+
+
+def _retokenised(
+    tokenised: list[int], around: list[int], low: int, phrase: tuple[int, int]
+) -> _Splice | None:
+    """A variant as tokenising gives it; None where the phrase cannot be separated from its surroundings."""
+    after = around[phrase[1] - low :]
+    stop = len(tokenised) - len(after)
+    if tokenised[stop:] != after or low + stop <= phrase[0]:
+        return None
+    pairs = enumerate(zip(tokenised[: stop - 1], around, strict=False))
+    same = next((i for i, (new, old) in pairs if new != old), stop - 1)
+    return _Splice(low + same, tokenised[same:stop], "retokenised")
+
+
+def _around(tokens: list[str], start: int, end: int, text_start: int) -> tuple[int, int]:
+    """Where tokenising can begin before a phrase and end after it: at a space, or at the text's ends."""
+    low = start
+    while low > max(text_start, start - _AROUND) and not (low < start and tokens[low][:1].isspace()):
+        low -= 1
+    high = end
+    while high < min(len(tokens), end + _AROUND) and not (high > end and tokens[high][:1].isspace()):
+        high += 1
+    return low, high
+
+
+def _digest(numbers: list[int], more: str) -> str:
+    content = np.array(numbers, np.int64).tobytes() + more.encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _note(data: pa.Table, inputs: Inputs, settings: Config) -> str:
+    by_tokens = "; ".join(f"{n:,} {how}" for how, n in Counter(data["tokens"].to_pylist()).most_common())
+    counted = Counter(data["status"].to_pylist()).most_common()
+    lost = "; ".join(f"{n} {status}" for status, n in counted if status != "ok")
+    return by_tokens + (f"; not measured: {lost}" if lost else "")
+
+
+def _not_exact(data: pa.Table, inputs: Inputs, settings: Config) -> list[str]:
+    """A warning where the tokenised data set is not the one that the pages were made from."""
+    texts = data.filter(pc.field("variant") == 0)
+    other = len(texts) - texts["tokens"].to_pylist().count("exact")
+    if not settings.exact_tokens or other <= len(texts) / 2:
+        return []
+    return [
+        f"EXACT_TOKENS: {other} of {len(texts)} texts differ in {settings.exact_tokens}, or are not in it: "
+        "is it the data set that the pages' Data Index counts in?"
+    ]
+
+
+def _ready(settings: Config) -> None:
+    language_model.ready(settings)
+    tokenised.ready(settings)
+
+
+STAGE = Stage(
+    __name__,
+    "230",
+    "encodings",
+    reads=("variants", "samples"),
+    settings=("model", "weights", "exact_tokens"),
+    uses=("layer", "precision", "device"),
+    shards=_shards,
+    worker=_worker,
+    ready=_ready,
+    note=_note,
+    warn=_not_exact,
+)

@@ -1,0 +1,118 @@
+"""Measures encoded variants: in resumed passes where the form of the model is known, else in plain ones.
+
+In: rows of `encodings`. Variants of one text in one layer are measured together, for all neurons.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.config import Config
+from pipeline.models import plain_passes
+from pipeline.models.language_model import LanguageModel
+from pipeline.models.phrases import Batch, Phrase, Text
+from pipeline.tables import query
+
+# settings that decide activations, and settings that only decide where and how fast they are computed
+SETTINGS = ("model", "weights", "layer", "precision")
+USES = ("device", "memory_mb", "batch_tokens")
+_READ = ["layer", "text", "neuron", "rank", "variant", "phrase_start", "first_token", "token_ids", "status"]
+_BY_TEXT = """
+with wanted as (
+    select distinct model, layer, neuron, rank
+    from encodings
+    where wanted
+),
+needed as (
+    select *, max(end_token) over (partition by text) as longest
+    from encodings
+    semi join wanted using (model, layer, neuron, rank)
+    where wanted or variant = 0
+)
+select place, text
+from needed
+order by longest, text, model, layer, neuron, rank, variant
+"""
+
+
+def by_text(encodings: pa.Table, wanted: pa.Array, n_rows: int) -> Iterator[pa.Table]:
+    """The wanted rows (a mask), with the phrases they are variants of, in tables of about `n_rows` rows.
+
+    Each text is in one table; a table is ordered by text, phrase and variant; short texts come first.
+    """
+    small = encodings.select(["text", "model", "layer", "neuron", "rank", "variant"])
+    ends = pc.add(encodings["first_token"], pc.list_value_length(encodings["token_ids"]))
+    small = small.append_column("end_token", ends).append_column("wanted", wanted)
+    small = small.append_column("place", pa.array(range(len(encodings)), pa.int64()))
+    with query.connect() as con:
+        con.register("encodings", small)
+        order = con.sql(_BY_TEXT).to_arrow_table()
+    texts = order["text"].to_pylist()
+    start = 0
+    for stop in range(1, len(texts) + 1):
+        if stop == len(texts) or (stop - start >= n_rows and texts[stop] != texts[stop - 1]):
+            yield encodings.take(order["place"].slice(start, stop - start))
+            start = stop
+
+
+def measure(encodings: pa.Table, model: LanguageModel, settings: Config) -> pa.Table:
+    """Each row's `activation`, the maximum over the tokens of its phrase in its layer, and `status`; in
+    order.
+
+    `encodings` hold the phrase of each variant and are ordered as `by_text` orders them; `activation` is
+    null only where `status` is not "ok".
+    """
+    texts: dict[tuple[int, str], dict[tuple[int, int], Phrase]] = {}
+    ids: dict[tuple[int, str], list[int]] = {}
+    statuses = []
+    for row in encodings.select(_READ).to_pylist():
+        statuses.append(row["status"])
+        if row["status"] != "ok":
+            continue
+        text = row["layer"], row["text"]
+        phrases, phrase = texts.setdefault(text, {}), (row["neuron"], row["rank"])
+        if row["variant"] == 0:
+            ids[text] = max(ids.get(text, []), row["token_ids"], key=len)
+            phrases[phrase] = Phrase(row["neuron"], row["phrase_start"], len(row["token_ids"]), [])
+        else:
+            phrases[phrase].variants.append((row["first_token"], row["token_ids"]))
+    asked = {text: Text(ids[text], list(phrases.values())) for text, phrases in texts.items()}
+    peaks: dict[tuple[int, str], list[list[float]]] = {}
+    for layer in sorted({layer for layer, _ in asked}):
+        own = [text for text in asked if text[0] == layer]
+        peaks |= zip(own, _peaks([asked[text] for text in own], model, layer, settings), strict=True)
+    flat = iter([peak for text in asked for phrase in peaks[text] for peak in phrase])
+    values = [next(flat) if status == "ok" else None for status in statuses]
+    finite = [value is None or math.isfinite(value) for value in values]
+    columns = {
+        "activation": [v if f else None for v, f in zip(values, finite, strict=True)],
+        "status": [s if f else "not_finite" for s, f in zip(statuses, finite, strict=True)],
+    }
+    return pa.table(columns, schema=pa.schema([("activation", pa.float32()), ("status", pa.string())]))
+
+
+def tell(model: LanguageModel, settings: Config) -> None:
+    """Print that variants take plain passes, where they do."""
+    if model.tower(settings.layer) is None:
+        print(
+            f"activations: {settings.model_name} takes plain batched passes: variants resume where they "
+            "differ only in TransformerLens' native models and those of GPT-2's and GPT-NeoX's form",
+            file=sys.stderr,
+        )
+
+
+def _peaks(
+    texts: list[Text], model: LanguageModel, layer: int, settings: Config
+) -> list[list[list[float]]]:
+    batch = Batch(settings.batch_tokens or model.batch_tokens, settings.memory_mb * 2**20)
+    tower = model.tower(layer)
+    if tower is None:
+        return plain_passes.peaks(model, layer, texts, batch)
+    from pipeline.models import resumed_passes
+
+    return resumed_passes.peaks(tower, texts, batch)

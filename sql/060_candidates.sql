@@ -1,9 +1,0 @@
--- The neurons whose MAPs are alike enough to be worth verifying.
--- reads:  similarity
--- writes: candidates
--- grain:  one row per (model, layer, neuron)
--- params: similarity   least mean cosine of a candidate, -1..1
-select model, layer, neuron, similarity, mat_similarity
-from similarity
-where similarity >= $similarity
-order by model, layer, neuron

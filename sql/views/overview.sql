@@ -1,0 +1,29 @@
+-- How far each neuron came, with its scores and its description if it has one.
+-- reads:  similarity, candidates, normalised, selected, descriptions, feature_neurons, groups, pages
+-- writes: overview
+-- grain:  one row per (model, layer, neuron) looked at: how far it came and why
+with clean_groups as (
+    select model, layer, neuron, count(*)::integer as n_clean_groups
+    from groups
+    where clean
+    group by model, layer, neuron
+)
+select
+    model, layer, neuron,
+    similarity.similarity, similarity.reason,
+    normalised.avg_activation, normalised.normalised_activation, normalised.selectivity,
+    candidates.neuron is not null as is_candidate,
+    selected.neuron is not null as is_selected,
+    descriptions.description, descriptions.status,
+    feature_neurons.detection_f1, feature_neurons.fuzzing_f1, feature_neurons.max_phrases,
+    coalesce(n_clean_groups, 0) as n_clean_groups,
+    pages.address
+from similarity
+left join candidates using (model, layer, neuron)
+left join normalised using (model, layer, neuron)
+left join selected using (model, layer, neuron)
+left join descriptions using (model, layer, neuron)
+left join feature_neurons using (model, layer, neuron)
+left join clean_groups using (model, layer, neuron)
+left join pages using (model, layer, neuron)
+order by model, layer, neuron

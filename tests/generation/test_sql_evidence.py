@@ -1,0 +1,54 @@
+"""310 and 320: what a describer is shown, on rows written by hand."""
+
+from by_hand import BEFORE, MAT, map_row, retentions, variant, word
+from conftest import rows, run_sql
+
+MARKED = {
+    "maps": rows(
+        "maps",
+        map_row(0, mat=" Red", phrase="a Red"),
+        map_row(1, mat=" ;", phrase="a ;"),
+        map_row(2, mat=" Red", phrase="again", duplicate=True),
+    ),
+    "words": rows("words", word("a", 0), word("Red", 1, is_mat=True)),
+}
+
+
+def test_a_describer_is_shown_distinct_maps_with_the_mat_marked():
+    found = run_sql("310_marked.sql", MARKED)
+    assert [(row["rank"], row["mat"], row["mat_word"], row["phrase"]) for row in found] == [
+        (0, " Red", "red", "a Red"),
+        (1, " ;", ";", "a ;"),
+    ]
+
+
+def test_the_mats_own_marks_are_not_taken_for_ours():
+    tokens = ["a", "⟦b⟧", " c⟧"]
+    one = map_row(0, start=0, mat_index=1, tokens=tokens, mat="⟦b⟧")
+    [found] = run_sql("310_marked.sql", {"maps": rows("maps", one), "words": rows("words")})
+    assert found["marked_phrase"] == "a⟦[b]⟧ c]"
+
+
+def test_evidence_holds_distinct_maps_and_the_variants_above_their_originals():
+    given = [
+        (variant(0, "baseline", phrase="red"), 2.0),
+        (variant(1, "synonym", phrase="green", **MAT), 2.5),
+        (variant(2, "synonym", phrase="blue", **MAT), 2.0),
+        (variant(3, "control", phrase="odd", **MAT), 9.0),
+        (variant(0, "baseline", rank=1, phrase=";"), 1.0),
+        (variant(1, "synonym", rank=1, phrase="x", **BEFORE), 3.0),
+    ]
+    [found] = run_sql(
+        "320_evidence.sql",
+        {
+            "selected": rows("selected", {"avg_activation": 1.0}),
+            "marked": rows("marked", *run_sql("310_marked.sql", MARKED)),
+            "variants": rows("variants", *[v for v, _ in given]),
+            "retentions": retentions(given),
+        },
+    )
+    assert found["mats"] == [" Red", " ;"]
+    assert found["mat_words"] == ["red", ";"]
+    assert found["max_phrases"] == ["a Red", "a ;"]
+    assert (found["raised_phrases"], found["raised_ranks"]) == (["x", "green"], [1, 0])
+    assert found["ranks"] == [0, 1]
