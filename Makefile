@@ -45,7 +45,7 @@ sql: .venv/.installed ## ask the results in SQL, in the duckdb client or our own
 	@if command -v duckdb >/dev/null && [ -f $(DATABASE) ]; then duckdb -readonly $(DATABASE); \
 	else $(BIN)/python -m pipeline sql $(DATA_GIVEN); fi
 
-check: .venv/.installed ## hold the store against its schemas and checksums
+check: .venv/.installed ## compare the store with its schemas and checksums
 	@$(BIN)/python -m pipeline check $(DATA_GIVEN)
 
 test: .venv/.installed ## run the tests; needs no network
@@ -56,7 +56,7 @@ lint: .venv/.installed ## check the code's form and its types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-docs: .venv/.installed ## write anew what the READMEs hold of the code; the tests compare it
+docs: .venv/.installed ## rewrite what the READMEs say of the code; the tests compare it
 	@$(BIN)/python tests/docs.py
 
 bench: .venv/.installed ## speed as ratios of one run, also in data/bench.json

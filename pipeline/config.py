@@ -133,9 +133,11 @@ class Config:
         False, "describe each group of MAPs of a neuron that has several clean ones too", alone=True
     )
     price: str | None = _option(
-        None, "its price in USD per million tokens read and written, such as 0.1,0.4; by default unknown"
+        None,
+        "price of DESCRIBER_MODEL in USD per million tokens read and written, such as 0.1,0.4; by default "
+        "unknown",
     )
-    max_calls: int | None = _option(None, "calls of it in one run, at most", least=0)
+    max_calls: int | None = _option(None, "calls of DESCRIBER_MODEL in one run, at most", least=0)
     max_cost: float | None = _option(None, "what they may cost in one run, in USD; needs PRICE", least=0)
     dry_run: bool = _option(False, "say what describing or publishing would take; call nothing", alone=True)
     score: bool = _option(
@@ -155,7 +157,7 @@ class Config:
     )
     precision: str = _option(
         "float32",
-        "of the model while variants are measured: float32 or bfloat16",
+        "numbers of the model while variants are measured: float32 or bfloat16",
         choices=("float32", "bfloat16"),
     )
     device: str = _option(

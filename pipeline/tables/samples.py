@@ -28,7 +28,7 @@ TABLES = (
             column(
                 "status",
                 pa.string(),
-                "ok; missing: no such neuron; failed: not fetched; unreadable: another thing came",
+                "ok; missing: no such neuron; failed: not fetched; refused; unreadable: another thing came",
             ),
             nullable("reason", pa.string(), "what was expected and found, unless ok"),
             nullable("fetched", TIME, "when it was fetched, or last tried, UTC"),

@@ -1,4 +1,4 @@
--- Neurons that are no candidates because their MAPs are of several kinds, each with MATs of its own.
+-- Neurons that are not candidates because their MAPs are of several kinds, each with MATs of its own.
 select neuron, round(similarity, 2) as similarity, n_grouped || ' of ' || n_distinct as maps,
     list_transform(groups, lambda g: g.mats[:3]) as mats
 from polysemantic_neurons()

@@ -1,8 +1,13 @@
 """The notebook runs from top to bottom on the embedded model, and is stored without outputs."""
 
 import nbformat
+import pandas as pd
 import pytest
 from conftest import ROOT
+from nbclient import NotebookClient
+
+from pipeline.config import Config
+from pipeline.results import database
 
 NOTEBOOK = ROOT / "auto-feature-neuron-identification.ipynb"
 KERNEL_NEEDS = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
@@ -10,9 +15,9 @@ KERNEL_NEEDS = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
 
 @pytest.fixture
 def notebook():
-    found = nbformat.read(NOTEBOOK, as_version=4)
-    nbformat.validate(found)
-    return found
+    content = nbformat.read(NOTEBOOK, as_version=4)
+    nbformat.validate(content)
+    return content
 
 
 def test_it_is_stored_without_outputs(notebook):
@@ -22,8 +27,6 @@ def test_it_is_stored_without_outputs(notebook):
 
 
 def test_phrases_of_the_web_are_only_text_in_the_table(notebook):
-    import pandas as pd
-
     evil = "<img src=x onerror=alert(1)>"
     row = dict(index=1, avg_activation=0.5, desc=evil, max_phrases=[evil, "b"])
     [source] = [cell.source for cell in notebook.cells if "shown.style" in cell.source]
@@ -33,13 +36,24 @@ def test_phrases_of_the_web_are_only_text_in_the_table(notebook):
     assert "<img" not in names["styled"].to_html()
 
 
-@KERNEL_NEEDS
-def test_it_runs_from_top_to_bottom(notebook, replayed):
-    from nbclient import NotebookClient
+@pytest.fixture
+def finished(small_text, tmp_path):
+    """The config of a finished run over a few recorded pages, with word vectors of a small text."""
+    config = Config(neurons="288-303", text=str(small_text), data=str(tmp_path), synonyms=2, similarity=0.3)
+    assert database.run(config)["feature_neurons"]
+    return config
 
+
+@KERNEL_NEEDS
+def test_it_runs_from_top_to_bottom(notebook, finished):
     [parameters] = [cell for cell in notebook.cells if cell.source.startswith("# parameters")]
-    given = dict(num_neurons=replayed.neurons, num_synonyms=replayed.synonyms, data=replayed.data)
+    names = dict(
+        num_neurons="neurons", num_synonyms="synonyms", similarity_threshold="similarity", data="data"
+    )
+    given = {name: getattr(finished, setting) for name, setting in names.items()}
     parameters.source += "".join(f"\n{name} = {value!r}" for name, value in given.items())
+    [call] = [cell for cell in notebook.cells if "id_feature_neuron_results(" in cell.source]
+    call.source = call.source.replace("data=data,", f"data=data, text={finished.text!r},")
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(ROOT)}}).execute()
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     shown = [output.data for cell in code for output in cell.outputs if "data" in output]
