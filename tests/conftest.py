@@ -22,7 +22,7 @@ from pipeline import tables
 from pipeline.config import Config
 from pipeline.tables import query
 
-pytest_plugins = ["servers.tiny_site", "servers.chat", "servers.hub"]
+pytest_plugins = ["servers.tiny_site", "servers.chat", "servers.hub", "two_layers"]
 # read when huggingface_hub is imported: no token of whoever runs the tests, no native code that uploads
 _HOME = tempfile.TemporaryDirectory(prefix="hf-home-")
 os.environ.update(HF_HOME=_HOME.name, HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_TELEMETRY="1")
@@ -140,19 +140,6 @@ def small_tables(small):
 
     store = store_of(small)
     return {table: store.read(table, planned.key) for table, planned in plan(small).items()}
-
-
-@pytest.fixture(scope="session")
-def replayed(tmp_path_factory):
-    """The config of a run over a quarter of the layer, its samples from the recording."""
-    from pipeline.results import database
-
-    config = Config(neurons="0-127", synonyms=2)
-
-    def make(folder: Path) -> None:
-        assert database.run(dataclasses.replace(config, data=str(folder))).made
-
-    return dataclasses.replace(config, data=str(shared(tmp_path_factory, "replayed", make)))
 
 
 def assert_same_rows(found: pa.Table, expected: pa.Table) -> None:

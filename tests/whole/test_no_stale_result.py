@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT
 
 from pipeline.plan import STAGES, stages
+from pipeline.run import run
 
 
 def after(config, *first):
@@ -100,13 +101,16 @@ def test_training_text_in_capitals_is_noticed_by_what_reads_it(package, small):
 
 
 def test_training_text_in_capitals_leaves_pages_alone(package, small, tmp_path):
-    paged = dataclasses.replace(small, source="neuroscope", neurons="0-3", data=str(tmp_path / "own"))
-    run(paged)
+    config = dataclasses.replace(
+        small, source="neuroscope", neurons="0-3", similarity=-1.0, data=str(tmp_path / "own")
+    )
+    shutil.copytree(small.data, config.data)  # with its vocabulary
+    run(config)
     edit(package, "language/texts.py", 'yield row["text"]', 'yield row["text"].upper()')
-    plan = planned(package, paged)
+    plan = planned(package, config)
     assert plan["vocabulary"] == "its code has changed (language.texts)"
     assert plan["encodings"] == "variants changed"
-    assert to_do(plan) == after(paged, "vocabulary")
+    assert to_do(plan) == after(config, "vocabulary")
 
 
 def reworded(text):
