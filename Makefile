@@ -49,7 +49,8 @@ check: .venv/.installed ## compare the store with its schemas and checksums
 	@$(BIN)/python -m pipeline check $(DATA_GIVEN)
 
 test: .venv/.installed ## run the tests; needs no network
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
+		--no-loadscope-reorder
 
 lint: .venv/.installed ## check the code's form and its types
 	@$(BIN)/ruff check .

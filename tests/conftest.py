@@ -35,6 +35,12 @@ SMALL_TEXTS = 900
 # what a shell starts in the background ignores Ctrl-C, and so would the programs that tests start
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+def pytest_collection_modifyitems(items):
+    """Whole runs come first: no process ends with the longest file while the other has nothing left."""
+    items.sort(key=lambda item: "whole" not in item.path.parts)
+
+
 # one neuron with one MAP
 EVIDENCE = dict(
     mats=["a"],
