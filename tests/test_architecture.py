@@ -207,6 +207,7 @@ def test_every_file_of_sql_ships_in_the_wheel_and_python_is_new_enough():
     assert shipped == {
         "sql": "pipeline/sql",
         "data/demo": "pipeline/data/demo",
+        "data/wordnet": "pipeline/data/wordnet",
         "cassettes/neuroscope.json.gz": "pipeline/cassettes/neuroscope.json.gz",
     }
     assert sys.version_info >= (3, 11)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as parquet
 
 from pipeline.config import Config
 from pipeline.errors import PipelineError, UserError
@@ -55,10 +54,13 @@ class Tokenised:
 
     def __init__(self, config: Config) -> None:
         path = config.exact_tokens_path
+        self.is_folder = path is not None
         self.name = str(path) if path else " and ".join(config.exact_tokens_names)
         try:
             if path:
                 files = tokenised_files(path)
+                import pyarrow.dataset as parquet  # which imports pandas
+
                 self.sets: list[Any] = [parquet.dataset(files, format="parquet")]
             else:
                 import datasets
@@ -94,7 +96,7 @@ class Tokenised:
 
     def _taken(self, each: Any, places: np.ndarray) -> list[list[int]]:
         try:
-            if isinstance(each, parquet.Dataset):
+            if self.is_folder:
                 rows = each.take(pa.array(places), columns=["tokens"])["tokens"].to_pylist()
             else:
                 rows = each.select(places)["tokens"][:]

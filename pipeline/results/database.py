@@ -96,7 +96,9 @@ def build(config: Config, tables: Tables) -> None:
         with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
             temporary = Path(folder) / path.name
             with duckdb.connect(str(temporary)) as con:
+                con.begin()  # one for all: each of some hundred would wait for the disk
                 _fill(con, config, tables)
+                con.commit()
             temporary.replace(path)
     except (OSError, duckdb.Error) as exc:
         raise StoreError(

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+from multiprocessing import forkserver
 from pathlib import Path
 
 import duckdb
@@ -27,6 +28,12 @@ from pipeline.verification import activations, measurement
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["tests.whole.warm"])  # else each would import for ten seconds
 PROCESSES_TALK = pytest.mark.block_network(allowed_hosts=["/.*"])  # by sockets that are files
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _server():
+    """Start the server of these processes, which imports beside the first tests."""
+    forkserver.ensure_running()
 
 
 def all_rows(config):

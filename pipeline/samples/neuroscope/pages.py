@@ -179,7 +179,8 @@ def all_pages(config: Config) -> str:
 
 def readable_pages(config: Config) -> str:
     """The fingerprint of the pages that hold samples: another reason for a failure does not change it."""
-    return fingerprint.of_table(table(config).filter(_OK).select(["neuron", "page_sha256"]))
+    readable = table(config).filter(pc.field("status") == "ok")
+    return fingerprint.of_table(readable.select(["neuron", "page_sha256"]))
 
 
 def _reader(inputs: Inputs, settings: Config) -> Worker:
@@ -190,7 +191,7 @@ def _reader(inputs: Inputs, settings: Config) -> Worker:
 
     def read(shard: pa.Table) -> pa.Table:
         parts = [tables.empty("samples")]
-        readable = shard.filter(_OK).to_pylist()
+        readable = shard.filter(pc.field("status") == "ok").to_pylist()
         with PageStore(store_path(settings)) as store:
             for row in progress(readable, "samples", unit="page", total=len(readable)):
                 parts.append(_samples(store, row, settings))
@@ -213,7 +214,6 @@ def _samples(store: PageStore, row: dict[str, Any], settings: Config) -> pa.Tabl
     return part
 
 
-_OK = pc.field("status") == "ok"
 OF_SITE = ("model", "weights", "layer", "neurons", "data")  # which pages, and where they are kept
 SAMPLES = Stage(
     __name__,

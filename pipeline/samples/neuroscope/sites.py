@@ -14,7 +14,6 @@ from pipeline.config import EMBEDDED, Config
 from pipeline.errors import PageError, UserError
 from pipeline.resources import resource
 from pipeline.samples.neuroscope import pages
-from pipeline.web import recording
 from pipeline.web.site import Answer, Manners, Web
 
 
@@ -86,6 +85,8 @@ class _Recording:
         self, path: str, accept: Callable[[bytes], object], etag: str | None, last_modified: str | None
     ) -> Answer:
         """The answer that was recorded for one path."""
+        from pipeline.web import recording  # imported when it is used: vcrpy takes long
+
         if self._web is None:
             self._stack.enter_context(recording.replayed(cassette()))
             self._web = Web(pages.RECORDED, Manners(self.rate, 1, timeout_s=60, tries=1, wait_s=0))

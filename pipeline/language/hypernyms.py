@@ -1,0 +1,232 @@
+"""What words have in common by their meaning: physicist, astronomer and biochemist are kinds of scientist.
+
+Reads the tables of `data/wordnet`, which hold the nouns and verbs of WordNet 3.0. A synset is one sense
+with the words for it; it has hypernyms, of which it is a kind or, such as a country, an instance. A synset
+covers a word if one of the word's senses that count is that synset or lies below it.
+
+Method. A word is looked up by the rules of morphy(7WN): as it stands, in a list of exceptions, else without
+its ending. Only its common senses count, as rare ones would make nonsense of common words. Of the synsets
+that cover enough of the words, the best is that with the largest log-likelihood ratio of a binomial
+(Dunning 1993): the lemmas that it covers of those given, against the share of all nouns or verbs that it
+covers. Deterministic.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline.resources import resource
+
+# SHA-256 of the files, so that the code changes with them, and with it the keys of tables that follow.
+FILES = {
+    "inflections.parquet": "fccc65cdf16722d88d898d16b86aee9ca9907c992c84e6d1dabfbaad8c29a4c4",
+    "synsets.parquet": "4648e7f0d79d353dcf834649014b5ca08929276f75b515df3bec8de04c9d7b1f",
+    "words.parquet": "f9e53d4544076f7a898fc79750c33d8dffbd2e8513d8acbd7bbe683ac1f1ce8e",
+}
+NOUN, VERB = "n", "v"
+_ENDINGS = {  # of inflected forms, with the ending of the lemma
+    NOUN: ("s ", "ses s", "xes x", "zes z", "ches ch", "shes sh", "men man", "ies y"),
+    VERB: ("s ", "ies y", "es e", "es ", "ed e", "ed ", "ing e", "ing "),
+}
+_ROUNDING = 1e-9  # of sums of weights
+_SENSES = 3  # of a word as a noun, and as a verb, that count at most
+_LEAST_TAGGED = 0.05  # of a word's occurrences in WordNet's tagged texts: from here a sense counts
+_OF_KNOWN = 0.7  # the least part of the words that WordNet knows, by weight, and
+_OF_ALL = 0.5  # of all the words, that a kind covers
+_LEAST_WORDS = 3  # that a kind covers, or both where there are two
+_LEAST_LEMMAS = 2
+_GENERAL = 0.03  # share of all nouns or verbs above which a synset says too little
+_EVIDENCE = 10.0  # least log-likelihood ratio, nats; three of three lemmas under a synset of 0.03 have 10.5
+_CLOSED_CLASSES = """
+    a about above across after again against ago all almost along already also although always am among
+    an and another any anybody anyone anything are around as at away back be became because become been
+    before behind being below beneath beside besides between beyond both but by can cannot could did do
+    does doing done down during each either else enough etc even ever every everybody everyone
+    everything except few for from further had has have having he hence her here hers herself him
+    himself his how however i if in inside instead into is it its itself just least less lest like many
+    may me might mine more most much must my myself near neither never no nobody none nor not nothing
+    now of off often on once only onto or other others otherwise ought our ours ourselves out outside
+    over own past per perhaps quite rather round same several shall she should since so some somebody
+    someone something somewhat soon still such than that the their theirs them themselves then there
+    therefore these they this those though through throughout thus till to together too toward towards
+    under unless until up upon us very via was we well were what whatever when whenever where whereas
+    wherever whether which whichever while who whoever whole whom whose why will with within without
+    would yes yet you your yours yourself yourselves
+"""
+_CLOSED = frozenset(_CLOSED_CLASSES.split())
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What words are: the `name` of a synset as WordNet has it, its number, the words that it covers in the
+    order given, their `share` of the words given by weight, and the share of all nouns (or verbs) that it
+    covers, `rarity`, both 0..1."""
+
+    name: str
+    synset: int
+    members: tuple[str, ...]
+    share: float
+    rarity: float
+
+
+def counted(tagged: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+    """Which senses of a word count: for each part of speech their places, in order.
+
+    `tagged` has, for each part of speech, how often each sense occurs in tagged texts, in WordNet's order.
+    Of each the first three count, but those with less than a twentieth of the word's occurrences; so all
+    three of a word that does not occur.
+    """
+    least = _LEAST_TAGGED * sum(map(sum, tagged.values()))
+    return {pos: [i for i, n in enumerate(part[:_SENSES]) if n >= least] for pos, part in tagged.items()}
+
+
+def closed(word: str) -> bool:
+    """Whether a word is a single character or of a closed class, such as a preposition: none of its senses
+    counts."""
+    return len(word) < 2 or word in _CLOSED
+
+
+def evidence(n: int, of: int, rarity: float) -> float:
+    """The log-likelihood ratio, in nats, of `n` of `of` lemmas covered, `n` at least 1, against a share
+    `rarity` of them; below 0 where they are fewer than that share."""
+    ratio = n * math.log(n / of / rarity)
+    if missed := of - n:
+        ratio += missed * math.log(missed / of / (1 - rarity))
+    return ratio if n >= of * rarity else -ratio
+
+
+class Hypernyms:
+    """WordNet's nouns and verbs in memory, from the tables that `data/wordnet/README.md` describes, each in
+    one chunk. A synset is known by its number, its row in the table; words are in lower case."""
+
+    def __init__(self, inflections: pa.Table, synsets: pa.Table, words: pa.Table) -> None:
+        self._names, self._hypernyms = synsets["name"].chunk(0), synsets["hypernyms"].chunk(0)
+        self._first_verb = pc.index(synsets["pos"], VERB).as_py()
+        senses = words["synsets"].chunk(0)
+        self._rows = {name: row for row, name in enumerate(words["word"].to_pylist())}
+        self._offsets, self._senses = senses.offsets.to_numpy(), senses.values.to_numpy()
+        self._tagged = words["tagged"].chunk(0).values.to_numpy()
+        self._rarity = self._shares(synsets["n_words"].to_numpy())
+        self._lemmas: dict[tuple[str, str], list[str]] = {}
+        for row in inflections.to_pylist():
+            self._lemmas.setdefault((row["pos"], row["word"]), []).append(row["lemma"])
+        self._above: dict[int, frozenset[int]] = {}
+        self._covering: dict[str, frozenset[int]] = {}
+
+    def _shares(self, n_words: np.ndarray) -> np.ndarray:
+        """For each synset the share of all nouns, or of all verbs, that it covers."""
+        rows = np.repeat(np.arange(len(self._rows)), np.diff(self._offsets))
+        verbs = self._senses >= self._first_verb
+        n_nouns, n_verbs = (1 + np.count_nonzero(np.diff(rows[part])) for part in (~verbs, verbs))
+        return n_words / np.where(np.arange(len(n_words)) < self._first_verb, n_nouns, n_verbs)
+
+    def kind_of(self, words: Mapping[str, float] | Iterable[str]) -> Kind | None:
+        """The kind that most of some words are; None where they are of none.
+
+        A mapping has each word's weight, above 0; else each weighs 1, however often it is there. A kind
+        covers at least 0.7 of the words that WordNet knows and half of all, by weight; three words (or both
+        of two) of two lemmas; and at most 0.03 of all nouns or verbs, less where there are few lemmas. Of
+        equal evidence the largest weight goes first, then the rarest, then the first in WordNet.
+        """
+        weights = words if isinstance(words, Mapping) else dict.fromkeys(words, 1.0)
+        covering = {word: above for word in weights if (above := self.synsets(word))}
+        total, known = sum(weights.values()), sum(weights[word] for word in covering)
+        least = max(_OF_KNOWN * known, _OF_ALL * total) - _ROUNDING
+        n_known = len({self._lemma(word) for word in covering})
+        best: tuple[tuple[float, float, float, int], Kind] | None = None
+        for synset in sorted(set().union(*covering.values())):
+            members = tuple(word for word, above in covering.items() if synset in above)
+            weight, rarity = sum(weights[word] for word in members), float(self._rarity[synset])
+            n_lemmas = len({self._lemma(word) for word in members})
+            if n_lemmas < _LEAST_LEMMAS or len(members) < min(_LEAST_WORDS, len(weights)):
+                continue
+            if weight < least or rarity > _GENERAL:
+                continue
+            order = (evidence(n_lemmas, n_known, rarity), weight, -rarity, -synset)
+            if order[0] >= _EVIDENCE and (best is None or order > best[0]):
+                best = order, Kind(self.name(synset), synset, members, weight / total, rarity)
+        return best and best[1]
+
+    def name(self, synset: int) -> str:
+        """The first of the words for a synset."""
+        return self._names[synset].as_py()
+
+    def covers(self, synset: int, word: str) -> bool:
+        """Whether a sense of the word that counts is the synset or lies below it."""
+        return synset in self.synsets(word)
+
+    def synsets(self, word: str) -> frozenset[int]:
+        """All synsets that cover a word."""
+        if word not in self._covering:
+            self._covering[word] = frozenset().union(*map(self._upwards, self._counting(word)))
+        return self._covering[word]
+
+    def named(self, name: str, members: Iterable[str]) -> int | None:
+        """The synset that a name beside some of its words means, as several may have one name: it covers
+        most of the words; of several the rarest, then the first. None where none of that name covers any.
+        With the name and all members of a kind it is the kind's."""
+        places = pc.indices_nonzero(pc.equal(self._names, name)).to_pylist()
+        words = list(members)
+        covered = {place: sum(self.covers(place, word) for word in words) for place in places}
+        order = sorted((-n, self._rarity[place], place) for place, n in covered.items() if n)
+        return order[0][-1] if order else None
+
+    def lemmas(self, word: str, pos: str) -> list[str]:
+        """The lemmas of which a word in lower case may be a form, as a noun ("n") or a verb ("v")."""
+        if closed(word):
+            return []
+        irregular = self._lemmas.get((pos, word), [])
+        if known := [word] * self._has(word, pos) + irregular:
+            return known
+        endings = (ending.split(" ") for ending in _ENDINGS[pos])
+        stems = [word.removesuffix(end) + new for end, new in endings if word.endswith(end)]
+        return list(dict.fromkeys(stem for stem in stems if self._has(stem, pos)))
+
+    def _has(self, lemma: str, pos: str) -> bool:
+        return bool(self._parts(lemma)[pos])
+
+    def _parts(self, lemma: str) -> dict[str, list[tuple[int, int]]]:
+        """The senses of a lemma as a noun and as a verb, each with its number in tagged texts."""
+        row = self._rows.get(lemma)
+        own = slice(0, 0) if row is None else slice(self._offsets[row], self._offsets[row + 1])
+        senses = list(zip(self._senses[own].tolist(), self._tagged[own].tolist(), strict=True))
+        return {
+            NOUN: [sense for sense in senses if sense[0] < self._first_verb],
+            VERB: [sense for sense in senses if sense[0] >= self._first_verb],
+        }
+
+    def _lemma(self, word: str) -> str:
+        """The one lemma by which a word is told from its other forms; those of verbs go first."""
+        return [*self.lemmas(word, VERB), *self.lemmas(word, NOUN)][0]
+
+    def _counting(self, word: str) -> Iterator[int]:
+        """The senses of a word that count. A lemma that never occurs has none beside one that does: born is
+        a form of bear, not the physicist."""
+        found = [(pos, self._parts(lemma)) for pos in (NOUN, VERB) for lemma in self.lemmas(word, pos)]
+        occurs = [any(n for senses in parts.values() for _, n in senses) for _, parts in found]
+        for (pos, parts), common in zip(found, occurs, strict=True):
+            if common or not any(occurs):
+                places = counted({part: [n for _, n in senses] for part, senses in parts.items()})
+                yield from (parts[pos][place][0] for place in places[pos])
+
+    def _upwards(self, synset: int) -> frozenset[int]:
+        """A synset and all above it."""
+        if synset not in self._above:
+            above = self._hypernyms[synset].as_py()
+            self._above[synset] = frozenset({synset}.union(*map(self._upwards, above)))
+        return self._above[synset]
+
+
+@cache
+def hypernyms() -> Hypernyms:
+    """The tables that ship with the package, read once."""
+    folder = resource("data/wordnet")
+    return Hypernyms(*(pq.ParquetFile(folder / name).read().combine_chunks() for name in FILES))
