@@ -16,7 +16,7 @@ GIVEN = $(foreach name,$(OPTIONS),$(if $(call given,$(name)),--$(call lower,$(na
 DATA_GIVEN = $(if $(call given,DATA),--data $(call quoted,$(call given,DATA)))
 DATABASE = $(call quoted,$(or $(call given,DATA),data)/neurons.duckdb)
 
-.PHONY: help data plan report publish sql check test lint docs bench lock build record clean
+.PHONY: help data plan report publish sql check test truth real lint docs bench lock build record clean
 .DEFAULT_GOAL := help
 
 help: ## print this help
@@ -52,6 +52,13 @@ test: .venv/.installed ## run the tests; needs no network
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
 		--no-loadscope-reorder
 
+truth: .venv/.installed ## how true the answers are, on models whose neurons were planted (some ten minutes)
+	@$(BIN)/python tests/bench/truth.py $(if $(call given,TEXT),--text $(call quoted,$(call given,TEXT))) \
+		$(if $(call given,FASTTEXT),--vectors $(call quoted,$(call given,FASTTEXT)))
+
+real: .venv/.real ## two layers of a real model, with real text and vectors, fetched once (an hour and more)
+	@$(BIN)/python tests/bench/real.py $(GIVEN)
+
 lint: .venv/.installed ## check the code's form and its types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -79,9 +86,15 @@ record: .venv/.installed ## record the cassettes anew (cassettes/README.md)
 		tests/results/publish/test_recorded_hub.py
 
 clean: ## remove results and environment; the embedded model, fetched pages and paid answers stay
-	rm -rf .venv .venv-lock data/site data/report data/export data/dataset data/neurons.duckdb data/bench.json
+	rm -rf .venv .venv-lock data/site data/report data/export data/dataset data/neurons.duckdb data/bench.json \
+		data/truth
 	if [ -d data/store ]; then find data/store -type f -not -path '*/kept/answers*/*' -delete; \
 	find data/store -type d -empty -delete; fi
+
+.venv/.real: .venv/.installed
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock \
+		--editable '.[dev,real]'
+	@touch $@
 
 .venv/.installed: pyproject.toml requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "error: there is no $(PYTHON); install Python 3.11" \

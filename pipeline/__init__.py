@@ -15,18 +15,19 @@ def id_feature_neuron_results(  # noqa: PLR0913  (the arguments people know)
     layer: int,
     model_name: str,
     num_neurons: int | str,
-    similarity_threshold: float,
-    norm_act_threshold: float,
+    similarity_threshold: float | None,
+    norm_act_threshold: float | None,
     num_synonyms: int,
     **settings: Any,
 ) -> pd.DataFrame:
-    """Run the pipeline and return its feature neurons, strongest first.
+    """Run the pipeline and return its feature neurons: by thresholds, or where both are None, by chance.
 
     One row per feature neuron; columns `index` (of the neuron in its layer), `avg_activation`
     (raw units, over originals and variants), `desc` (null where no description was made) and
     `max_phrases` (list of maximum activation phrases, strongest first).
     `num_neurons` is a count or any other form of NEURONS; `similarity_threshold` is in -1..1,
-    `norm_act_threshold` in 0..1. `settings` are other fields of Config, such as `text` or `data`.
+    `norm_act_threshold` in 0..1; with one of them the method's own holds for the other. By thresholds the
+    strongest is first, by chance the surest. `settings` are other fields of Config, as `text` or `data`.
     Raises UserError for arguments that cannot be, before a model is loaded.
     """
     from pipeline.config import Config
@@ -42,6 +43,9 @@ def id_feature_neuron_results(  # noqa: PLR0913  (the arguments people know)
         **settings,
     )
     found = run(config)["feature_neurons"]
-    found = found.sort_by([("avg_activation", "descending"), ("neuron", "ascending")])
+    surest = [("q", "ascending"), ("p", "ascending"), ("coverage", "descending")]
+    found = found.sort_by(
+        [*(surest if config.by_chance else []), ("avg_activation", "descending"), ("neuron", "ascending")]
+    )
     found = found.select(["neuron", "avg_activation", "description", "max_phrases"]).to_pandas()
     return found.rename(columns={"neuron": "index", "description": "desc"})

@@ -19,6 +19,11 @@ from pipeline.errors import UndeclaredError, UserError
 from pipeline.resources import resource
 
 EMBEDDED = "demo"
+KINDS = ("word", "token", "spelling", "set", "phrase", "several")
+THRESHOLDS = {
+    "similarity": 0.6,
+    "activation": 0.3,
+}  # where only the other one is given, or chance cannot tell
 TEXT_FORMS = (".parquet", ".jsonl", ".txt")
 LAST_NEURON = 2**31 - 1
 # The tokenised data sets that Neuroscope's Data Index counts in, by the model's name.
@@ -73,17 +78,36 @@ class Config:
     )
     layer: int = _option(1, "layer of the neurons, 0-based", least=0)
     neurons: str = _option("all", "which neurons: a count (64), 0-63, 3,7,12 or all")
-    similarity: float = _option(
-        0.6, "a candidate's least mean similarity of its MAPs, -1..1", least=-1, most=1
+    fdr: float = _option(
+        0.05,
+        "share of the feature neurons that may be false, where neither SIMILARITY nor ACTIVATION is given",
+        least=1e-6,
+        most=0.999,
     )
-    group_similarity: float = _option(
+    coverage: float = _option(
         0.5,
-        "least mean similarity at which two groups of a neuron's MAPs are one, -1..1",
+        "least share of a neuron's activation that what it stands for accounts for, 0..1",
+        least=0,
+        most=1,
+    )
+    kinds: str | None = _option(
+        None,
+        "kinds of feature neurons, such as set,phrase; all by default: word, token, spelling, set, phrase, "
+        "several",
+    )
+    similarity: float | None = _option(
+        None,
+        "a candidate's least mean similarity of its MAPs, -1..1; by default chance decides, 0.6 where only "
+        "ACTIVATION is given",
         least=-1,
         most=1,
     )
-    activation: float = _option(
-        0.3, "a feature neuron's least normalised activation, 0..1", least=0, most=1
+    activation: float | None = _option(
+        None,
+        "a feature neuron's least normalised activation, 0..1; by default chance decides, 0.3 where only "
+        "SIMILARITY is given",
+        least=0,
+        most=1,
     )
     selectivity: float | None = _option(
         None,
@@ -178,10 +202,7 @@ class Config:
     max_overlap: float = _fixed(
         0.8, "share of common words from which two MAPs are one, 0..1", least=0, most=1
     )
-    group_maps: int = _fixed(
-        4, "MAPs that a group needs to count as one thing a neuron stands for", least=1
-    )
-    controls: int = _fixed(5, "unrelated words put into the place of the MAT's word", least=1)
+    controls: int = _fixed(15, "unrelated words put into the place of the MAT's word", least=1)
     control_share: float = _fixed(
         0.5, "share of the words of like frequency, least similar, to draw from", least=0, most=1
     )
@@ -217,7 +238,17 @@ class Config:
             )
         if self.weights == "random" and self.source != "scan":
             raise UserError("WEIGHTS is random; only SOURCE=scan has texts for such a model")
-        _ = self.prices, self.neuron_ranges, self.site_folder, self.exact_tokens_names
+        _ = self.prices, self.neuron_ranges, self.kinds_asked, self.site_folder, self.exact_tokens_names
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether chance decides what is found, since no threshold is given."""
+        return self.similarity is None and self.activation is None
+
+    @property
+    def kinds_asked(self) -> tuple[str, ...]:
+        """The kinds of neurons asked for; all where none is named. Raises UserError for another name."""
+        return KINDS if self.kinds is None else setting_checks.names("KINDS", self.kinds, KINDS)
 
     @property
     def neuron_ranges(self) -> tuple[tuple[int, int], ...]:
@@ -312,11 +343,16 @@ class Config:
     def values(self, names: tuple[str, ...]) -> dict[str, Any]:
         """The named settings as SQL and fingerprints take them, never null.
 
-        `neurons` as its ranges, so that 0-63 and 64 are the same; no `selectivity` as -inf.
+        `neurons` as its ranges, so that 0-63 and 64 are the same; `kinds` as all that are asked for; a
+        threshold that is not given as the one that holds where it is needed; no `selectivity` as -inf.
         """
         found = {name: getattr(self, name) for name in names}
         if "neurons" in found:
             found["neurons"] = [list(pair) for pair in self.neuron_ranges]
+        if "kinds" in found:
+            found["kinds"] = list(self.kinds_asked)
+        for name in THRESHOLDS.keys() & found.keys():
+            found[name] = THRESHOLDS[name] if found[name] is None else found[name]
         if found.get("selectivity", 0.0) is None:
             found["selectivity"] = -math.inf
         return found

@@ -107,3 +107,12 @@ def is_address(name: str, given: str) -> bool:
             "such as https://neuroscope.io"
         )
     return True
+
+
+def names(setting: str, given: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    """Names with commas between them, in the order of `known`; raises UserError for another one."""
+    asked = [name.strip() for name in given.split(",")]
+    for name in asked:
+        if name not in known:
+            raise UserError(f"{setting}: {name!r} is none of {', '.join(known)}")
+    return tuple(name for name in known if name in asked)

@@ -1,11 +1,54 @@
--- The neurons whose MAPs are alike enough to be worth verifying.
--- reads:  similarity
+-- The neurons that are worth verifying. By chance: those whose tests together have a q of at most four times
+-- FDR, since verification can still add evidence, those of which one word has two thirds of the activation,
+-- as only verification tells whether related words would do, and those whose MAPs are as alike as the
+-- method's threshold asks, so that the answer by thresholds can be told too. Where thresholds are given, or a
+-- layer has too few neurons to tell what is by chance: those whose MAPs are alike enough.
+-- The p of a neuron is the smallest of its tests as one of several, its q as in verdicts.
+-- reads:  similarity, chances
 -- writes: candidates
 -- grain:  one row per (model, layer, neuron)
--- params: similarity   least mean cosine of a candidate, -1..1
--- note:   select format('{} below SIMILARITY or without one', (select count(*) from similarity) - count(*))
+-- params: fdr         false discovery rate of feature neurons, 0..1
+--         by_chance   whether no threshold is given
+--         similarity  least mean cosine of a candidate, -1..1
+-- note:   select format('{} are not', (select count(*) from similarity) - count(*)) || coalesce(
+--             '; decided by ' || max(way), ''
+--         )
 --         from candidates
-select model, layer, neuron, similarity, mat_similarity
-from similarity
-where similarity >= $similarity
+with neurons as (
+    select
+        model, layer, neuron, similarity, mat_similarity,
+        least(1, coalesce(min(weighed_p) filter (is_evidence), 1)) as p,
+        coalesce(bool_or(test = 'word' and is_evidence), false) as has_one_word
+    from similarity
+    left join chances using (model, layer, neuron)
+    group by all
+),
+counted as (
+    select
+        *,
+        count(*) over (partition by model, layer) as n_neurons,
+        1 + count(*) filter (p > 0.5) over (partition by model, layer) as n_high,
+        least(n_neurons, greatest(n_neurons / 2, 2 * n_high)) as n_of_none,
+        count(*) over (partition by model, layer order by p) as n_as_low
+    from neurons
+),
+rated as (
+    select
+        *,
+        least(1, min(p * n_of_none / n_as_low) over (
+            partition by model, layer order by p range between current row and unbounded following
+        )) as q
+    from counted
+),
+layers as (
+    select distinct model, layer, true as has_chance
+    from chances
+    where test = 'words'
+)
+select
+    model, layer, neuron, similarity, mat_similarity, p, q,
+    case when $by_chance and coalesce(has_chance, false) then 'chance' else 'thresholds' end as way
+from rated
+left join layers using (model, layer)
+where similarity >= $similarity or (way = 'chance' and (q <= 4 * $fdr or has_one_word))
 order by model, layer, neuron

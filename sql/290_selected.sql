@@ -1,13 +1,21 @@
--- The neurons that keep their activation under substitution, and lose it under controls.
--- reads:  normalised
+-- The feature neurons. By chance: those of which a thing is found at FDR. Where thresholds are given, or a
+-- layer has too few neurons to tell what is by chance: those that keep their activation under substitution. In
+-- both cases of the kinds asked for, and at or above a SELECTIVITY that is given.
+-- reads:  normalised, candidates, verdicts
 -- writes: selected
 -- grain:  one row per (model, layer, neuron)
 -- params: activation    least normalised activation, 0..1
 --         selectivity   least selectivity; -infinity also lets pass what has none
--- note:   select format('{} below ACTIVATION or SELECTIVITY', (select count(*) from normalised) - count(*))
+--         kinds         kinds of neurons asked for
+-- note:   select format('{} are not', (select count(*) from normalised) - count(*))
 --         from selected
-select model, layer, neuron, avg_activation, normalised_activation, selectivity
+select
+    model, layer, neuron, avg_activation, normalised_activation, selectivity,
+    kind, verdicts.p, verdicts.q, coverage
 from normalised
-where normalised_activation >= $activation
+join candidates using (model, layer, neuron)
+join verdicts using (model, layer, neuron)
+where case way when 'chance' then kind != 'none' else normalised_activation >= $activation end
+    and (list_contains($kinds, kind) or (kind = 'none' and way = 'thresholds' and len($kinds) = 6))
     and coalesce(selectivity, '-infinity'::double) >= $selectivity
 order by model, layer, neuron

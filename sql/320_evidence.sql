@@ -1,6 +1,7 @@
 -- What speaks for each selected neuron: its MATs and distinct MAPs, and the variants that activate it
--- more than their originals, each with the rank of its MAP.
--- reads:  selected, marked, variants, retentions
+-- more than their originals, each with the rank of its MAP. The MAPs that show what it stands for are its own;
+-- all are where nothing was found that it stands for.
+-- reads:  selected, verdicts, marked, variants, retentions
 -- writes: evidence
 -- grain:  one row per (model, layer, neuron)
 with phrases as (
@@ -10,7 +11,8 @@ with phrases as (
         list(mat_word order by rank) as mat_words,
         list(phrase order by rank) as max_phrases,
         list(marked_phrase order by rank) as marked_phrases,
-        list(rank order by rank) as ranks
+        list(rank order by rank) as ranks,
+        list(max_activation order by rank) as activations
     from marked
     group by model, layer, neuron
 ),
@@ -25,10 +27,12 @@ above as (
     group by model, layer, neuron
 )
 select
-    model, layer, neuron, mats, mat_words, max_phrases, marked_phrases, ranks,
+    model, layer, neuron, selected.kind, mats, mat_words, max_phrases, marked_phrases, phrases.ranks, activations,
+    case selected.kind when 'none' then phrases.ranks else verdicts.ranks end as own_ranks,
     coalesce(raised_phrases, []::varchar[]) as raised_phrases,
     coalesce(raised_ranks, []::integer[]) as raised_ranks
 from selected
+join verdicts using (model, layer, neuron)
 join phrases using (model, layer, neuron)
 left join above using (model, layer, neuron)
 order by model, layer, neuron

@@ -1,28 +1,34 @@
--- What speaks for each clean group of MAPs of a neuron that has several, where groups are to be described.
--- reads:  groups, marked
+-- What speaks for each clean group of MAPs: of neurons that stand for several things, and of any other with
+-- several clean groups where those are to be described too.
+-- reads:  groups, selected, marked
 -- writes: group_evidence
 -- grain:  one row per (model, layer, neuron, number)
 -- params: describe_groups   whether they are
 with several as (
-    select model, layer, neuron
+    select model, layer, neuron, coalesce(any_value(kind) = 'several', false) as is_several
     from groups
-    where clean and $describe_groups
+    left join selected using (model, layer, neuron)
+    where clean
     group by model, layer, neuron
     having count(*) > 1
 ),
 members as (
-    select model, layer, neuron, number, unnest(ranks) as rank
+    select
+        model, layer, neuron, number, case "by" when 'words' then 'set' else 'phrase' end as kind,
+        unnest(ranks) as rank
     from groups
     join several using (model, layer, neuron)
-    where clean
+    where clean and (is_several or $describe_groups)
 )
 select
-    model, layer, neuron, number,
+    model, layer, neuron, number, any_value(kind) as kind,
     list(mat order by rank) as mats,
     list(mat_word order by rank) as mat_words,
     list(phrase order by rank) as max_phrases,
     list(marked_phrase order by rank) as marked_phrases,
-    list(rank order by rank) as ranks
+    list(rank order by rank) as ranks,
+    list(max_activation order by rank) as activations,
+    list(rank order by rank) as own_ranks
 from members
 join marked using (model, layer, neuron, rank)
 group by model, layer, neuron, number

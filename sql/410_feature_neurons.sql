@@ -1,5 +1,6 @@
 -- The result: each feature neuron with its scores, its description and its phrases.
--- reads:  selected, candidates, averages, evidence, descriptions, scores
+-- Of a neuron that stands for several things each is described.
+-- reads:  selected, candidates, averages, evidence, descriptions, covered, group_descriptions, scores
 -- writes: feature_neurons
 -- grain:  one row per (model, layer, neuron)
 with scored as (
@@ -10,17 +11,31 @@ with scored as (
     from scores
     where control = 'none'
     group by model, layer, neuron
+),
+several as (
+    select
+        model, layer, neuron,
+        count(*) || ' things: ' || string_agg(coalesce(description, '-'), '; ' order by number) as description
+    from group_descriptions
+    group by model, layer, neuron
 )
 select
     model, layer, neuron,
+    selected.kind, selected.p, selected.q, selected.coverage,
     selected.avg_activation, selected.normalised_activation, selected.selectivity,
     candidates.similarity, candidates.mat_similarity, averages.retention, averages.n_lossy,
-    descriptions.description, descriptions.describer, scored.detection_f1, scored.fuzzing_f1,
+    case when selected.kind = 'several' then coalesce(several.description, descriptions.description)
+        else descriptions.description end as description,
+    case when selected.kind = 'several' then selected.coverage else covered.coverage end
+        as description_coverage,
+    descriptions.describer, scored.detection_f1, scored.fuzzing_f1,
     evidence.mats, evidence.max_phrases, evidence.raised_phrases
 from selected
 join candidates using (model, layer, neuron)
 join averages using (model, layer, neuron)
 join evidence using (model, layer, neuron)
 join descriptions using (model, layer, neuron)
+left join covered using (model, layer, neuron)
+left join several using (model, layer, neuron)
 left join scored using (model, layer, neuron)
 order by model, layer, neuron

@@ -1,9 +1,9 @@
 -- Macros of neurons.duckdb.
 
 -- The feature neurons at other thresholds, as a run with these thresholds would find them: the layer's
--- maximum is taken over the neurons at or above min_similarity. Neurons below the similarity of the
--- last run were never verified, so asking for less is an error. A description is null where the last
--- run selected no such neuron.
+-- maximum is taken over the neurons at or above min_similarity. Neurons that the last run did not verify have
+-- no activation, so asking for some of them is an error. A description is null where the last run selected no
+-- such neuron.
 create or replace macro feature_neurons_at(
     min_similarity, min_activation, min_selectivity := '-infinity'::double
 ) as table
@@ -15,14 +15,15 @@ with verified as (
     join candidates using (model, layer, neuron)
     where candidates.similarity >= (
         select case
-            when min_similarity < value::double then error(
-                'neurons were verified from similarity ' || value
-                || ' upwards; run again with a lower SIMILARITY'
+            when count(*) > 0 then error(
+                count(*) || ' neurons of that similarity were not verified; run again with SIMILARITY='
+                || min_similarity
             )::double
             else min_similarity
         end
-        from settings
-        where name = 'similarity'
+        from similarity
+        where similarity.similarity >= min_similarity
+            and (model, layer, neuron) not in (select (model, layer, neuron) from candidates)
     )
 ),
 scored as (
@@ -135,19 +136,28 @@ from binned
 group by all
 order by model, layer, bin;
 
--- Neurons whose MAPs are of several kinds: at least two clean groups that hold half of them. They may stand
--- for several things; where no MAT is in two groups (mats_apart) the tokens differ too, and not only what is
--- around them. A group's description is null unless groups were to be described.
-create or replace macro polysemantic_neurons(min_groups := 2, min_share := 0.5) as table
+-- The feature neurons at another false discovery rate and least coverage, the surest first, as a run that asks
+-- for these would find them, except for neurons that the last run did not verify. A description is null where
+-- the last run selected no such neuron.
+create or replace macro found_at(max_q := 0.05, min_coverage := 0.5) as table
+select model, layer, neuron, likely_kind as kind, verdicts.p, verdicts.q, verdicts.coverage, description
+from verdicts
+left join descriptions using (model, layer, neuron)
+where verdicts.q <= max_q and verdicts.coverage >= min_coverage
+order by verdicts.q, verdicts.p, verdicts.coverage desc, model, layer, neuron;
+
+-- Neurons whose MAPs are of several kinds: at least two clean groups that hold half of the activation. Where no
+-- MAT is in two groups (mats_apart) the tokens differ too, and not only what is around them. A group's
+-- description is null where it was not described.
+create or replace macro polysemantic_neurons(min_groups := 2, min_coverage := 0.5) as table
 with grouped as (
     select
         groups.model, groups.layer, groups.neuron, any_value(similarity.similarity) as similarity,
-        count(*)::integer as n_groups, sum(groups.n_maps)::integer as n_grouped,
-        any_value(similarity.n_distinct) as n_distinct,
+        count(*)::integer as n_groups, sum(groups.coverage) as coverage,
         list(
             {
-                'similarity': groups.similarity, 'n_maps': groups.n_maps, 'mats': list_distinct(mats),
-                'description': said.description
+                'by': groups."by", 'score': groups.score, 'p': groups.p, 'n_maps': groups.n_maps,
+                'mats': list_distinct(mats), 'description': said.description
             }
             order by number
         ) as groups,
@@ -160,11 +170,12 @@ with grouped as (
 )
 select *
 from grouped
-where n_groups >= min_groups and n_grouped >= min_share * n_distinct
-order by n_grouped desc, model, layer, neuron;
+where n_groups >= min_groups and coverage >= min_coverage
+order by coverage desc, model, layer, neuron;
 
 comment on macro table feature_neurons_at is 'feature neurons at other thresholds';
 comment on macro table neurons_with_word is 'neurons whose MAPs hold a word';
 comment on macro table neighbours_of is 'neurons whose MAPs are most like those of one';
 comment on macro table activation_histogram is 'how activations of a neuron are distributed';
 comment on macro table polysemantic_neurons is 'neurons whose MAPs are of several kinds';
+comment on macro table found_at is 'feature neurons at another false discovery rate';

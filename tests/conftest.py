@@ -41,8 +41,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: "whole" not in item.path.parts)
 
 
+# how sure it is what a neuron stands for
+SURE = dict(kind="set", p=0.001, q=0.01, coverage=0.9)
+CANDIDATE = dict(similarity=0.5, p=0.001, q=0.01, way="chance")
 # one neuron with one MAP
 EVIDENCE = dict(
+    kind="set",
+    activations=[1.0],
+    own_ranks=[0],
     mats=["a"],
     mat_words=["a"],
     max_phrases=["a b"],

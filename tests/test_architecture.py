@@ -58,7 +58,7 @@ VENDORS = {
     "openai": {"generation.chat"},
     "plotly": {"results.report.charts"},
     "jinja2": {"results.render"},
-    "scipy": {"identification.groups"},
+    "scipy": {"identification.chance", "identification.dominance", "identification.groups"},
     "httpx2": {"generation.chat", "results.publish.hub"},
     "huggingface_hub": {"results.publish.hub"},
 }

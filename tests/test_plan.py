@@ -62,9 +62,10 @@ def test_the_same_config_plans_the_same_keys():
 @pytest.mark.parametrize(
     ("settings", "first"),
     [
-        ({"activation": 0.7}, ["selected"]),
         ({"selectivity": 0.1}, ["selected"]),
-        ({"similarity": 0.8}, ["groups", "candidates"]),
+        ({"kinds": "set"}, ["selected"]),
+        ({"coverage": 0.4}, ["verdicts"]),
+        ({"fdr": 0.1}, ["likeness", "candidates", "verdicts"]),
         ({"synonyms": 3}, ["synonyms"]),
         ({"inflections": "skip"}, ["synonyms"]),
         ({"describe_groups": True}, ["group_evidence"]),
@@ -72,6 +73,18 @@ def test_the_same_config_plans_the_same_keys():
 )
 def test_a_changed_setting_makes_anew_only_what_depends_on_it(settings, first):
     assert changed(**settings) == after(*first)
+
+
+def test_a_changed_threshold_makes_anew_only_what_it_decides():
+    given = dataclasses.replace(SCAN, similarity=0.5, activation=0.2)
+    assert changed(given, activation=0.7) == after("selected")
+    assert changed(given, similarity=0.8) == after("candidates")
+
+
+def test_a_threshold_that_is_left_out_is_the_methods_where_the_other_one_is_given():
+    given = dataclasses.replace(SCAN, similarity=0.6)
+    assert changed(given, activation=0.3) == []
+    assert "candidates" in changed(SCAN, similarity=0.6)  # else chance decides
 
 
 def test_a_changed_method_for_phrases_touches_neither_samples_nor_vocabulary():

@@ -23,8 +23,6 @@ def both(small, tmp_path_factory):
         data=str(tmp_path_factory.mktemp("apart") / "data"),
         similarity=0.01,
         activation=0.2,
-        group_maps=2,
-        group_similarity=0.3,
         score=True,
     )
     shutil.copytree(small.data, apart.data)

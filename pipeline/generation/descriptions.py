@@ -19,6 +19,7 @@ from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Keep, Stage, runs_of
 from pipeline.generation import answers, budget, evidence, judgement_calls, lexical, prompts
 from pipeline.generation.prompts import Prompt
+from pipeline.language.hypernyms import hypernyms
 from pipeline.language.word_vectors import Vectors
 from pipeline.tables import TABLES
 from pipeline.tables.columns import NEURON_KEY
@@ -42,11 +43,11 @@ def read(row: Mapping[str, Any], text: str) -> dict[str, Any]:
 
 def _lexical(table: str, scored: bool, inputs: Inputs) -> Worker:
     """The function from evidence to rows of `table` without a language model."""
-    vectors = Vectors.from_table(inputs["vocabulary"])
+    vectors, kinds = Vectors.from_table(inputs["vocabulary"]), hypernyms()
 
     def answer(row: Mapping[str, Any]) -> dict[str, Any]:
         shown = evidence.shown(row, scored=scored)
-        return dict(description=lexical.describe(shown, vectors), status="ok")
+        return dict(description=lexical.describe(shown, vectors, kinds), status="ok")
 
     return answers.Each(TABLES[table].schema, answer, describer="lexical")
 

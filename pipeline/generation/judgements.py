@@ -1,7 +1,7 @@
 """Whether windows of text fit a description, judged by a language model or by the description's own words.
 
-In: `windows`, `descriptions`; `vocabulary` without a language model. Out: `judgements`, empty unless
-descriptions are scored. A call that fails leaves null with the reason in `status`, never a judgement.
+In: `windows`, `descriptions`. Out: `judgements`, empty unless descriptions are scored. A call that fails
+leaves null with the reason in `status`, never a judgement.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pipeline import tables
 from pipeline.config import Config
 from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Keep, Stage
-from pipeline.generation import answers, budget, judgement_calls, lexical, prompts
-from pipeline.language.word_vectors import Vectors
+from pipeline.generation import answers, budget, judgement_calls, lexical_rules, prompts
+from pipeline.language.hypernyms import Hypernyms, hypernyms
 
 _SHARD_ROWS = 1024
 _TABLE = tables.TABLES["judgements"]
@@ -46,8 +46,8 @@ def _shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
 
 def _lexical(inputs: Inputs, settings: Config) -> Worker:
     """The function from calls to judgements, by the words of lexical descriptions."""
-    vectors = Vectors.from_table(inputs["vocabulary"])
-    return answers.Each(_TABLE.schema, lambda call: _counted(call, vectors))
+    kinds = hypernyms()
+    return answers.Each(_TABLE.schema, lambda call: _counted(call, kinds))
 
 
 def _asked(inputs: Inputs, settings: Config) -> pa.Table:
@@ -76,9 +76,9 @@ def read(call: Mapping[str, Any], text: str) -> dict[str, Any]:
     return dict(answers=judged)
 
 
-def _counted(call: Mapping[str, Any], vectors: Vectors) -> dict[str, Any]:
+def _counted(call: Mapping[str, Any], kinds: Hypernyms) -> dict[str, Any]:
     """Whether each window fits the rule that a lexical description states."""
-    rule = lexical.read(call["description"], vectors)
+    rule = lexical_rules.read(call["description"], kinds)
     marks = call["marked"] if call["method"] == "fuzzing" else [None] * len(call["tokens"])
     fits = [rule.fits(tokens, places) for tokens, places in zip(call["tokens"], marks, strict=True)]
     return dict(answers=fits, status="ok")
@@ -88,7 +88,7 @@ LEXICAL = Stage(
     __name__,
     "370",
     "judgements",
-    reads=("windows", "descriptions", "vocabulary"),
+    reads=("windows", "descriptions"),
     where={"describer": "lexical"},
     settings=judgement_calls.SETTINGS,
     shards=_shards,

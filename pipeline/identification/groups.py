@@ -1,9 +1,14 @@
-"""Groups of a neuron's MAPs that are alike: a neuron that stands for two things has two large ones.
+"""Groups of a neuron's MAPs that are alike: a neuron that stands for two things has two.
 
-In: `maps`, `vectors`. Out: `groups`. Distinct MAPs are joined, the most alike first, as long as the mean
-cosine between two groups is at least `group_similarity` (agglomerative clustering with average linkage;
-Sokal and Michener 1958). A group is clean if it holds at least `group_maps` MAPs whose mean cosine reaches
-SIMILARITY, as a candidate's does.
+In: `mat_words`, `words`, `vocabulary`. Out: `groups`. The units of a neuron (`mats.py`) are joined, the
+most alike first (agglomerative clustering with average linkage; Sokal and Michener 1958), by the scores of
+their words (`chance.py`), or by those of their phrases where only these are alike. Each group has at least
+two units: a single word in many MAPs is no group.
+
+Two parts of the tree are two groups if their units are more alike within than between by several standard
+errors of independent pairs, hardly alike between, and rare together by chance. Else what is left together
+down to a mean score of `_JOINED` is one. The p of a group is how often as many units drawn from the layer
+hold a group at least as large and as alike, so that having searched for it is part of the chance.
 """
 
 from __future__ import annotations
@@ -13,100 +18,190 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import tables
 from pipeline.config import Config
 from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage
-from pipeline.tables.columns import NEURON_KEY, SAMPLE_KEY
+from pipeline.identification import layer_scores, mats
+from pipeline.identification.chance import MOST_UNITS, Scores, as_matrices, draws
+from pipeline.identification.layer_scores import Compared, LayerScores
+from pipeline.identification.mats import Key, Mat
+from pipeline.tables.columns import NEURON_KEY
 
-_SHARD_ROWS = 4096
-
-
-def _shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
-    """Distinct MAPs with their vectors, in order; no neuron is in two shards."""
-    order = [(name, "ascending") for name in SAMPLE_KEY]
-    maps = inputs["maps"].select([*SAMPLE_KEY, "mat", "duplicate"])
-    vectors = inputs["vectors"].sort_by(order)["vector"]  # one for each map
-    rows = maps.sort_by(order).append_column("vector", vectors)
-    rows = rows.filter(~pc.field("duplicate") & pc.field("vector").is_valid())
-    start = 0
-    for stop in [*_ends(rows), len(rows)]:
-        if stop - start >= _SHARD_ROWS or (stop == len(rows) and stop > start):
-            yield rows.slice(start, stop - start)
-            start = stop
+_JOINED = 0.7  # mean score between two groups at which they are one
+_APART = 2.5  # standard errors by which two groups are more alike within than between
+_BETWEEN = 1.0  # mean score between two groups at most
+_WITHIN = 1.25  # mean score within a group at least: what one random pair in ten has
+_PART = 0.1  # of the activation that each of several groups has at least
+_RARE = 0.05  # p at most of a group that is clean by itself,
+_RARE_TOGETHER = 0.1  # and of several together: one in twenty among neurons of no meaning
+_DRAWS = 1000
 
 
-def _ends(rows: pa.Table) -> list[int]:
-    """One past the last row of each neuron except the last one; the rows are in order."""
-    differs = np.zeros(max(0, len(rows) - 1), bool)
-    for name in NEURON_KEY:
-        key = rows[name].combine_chunks()
-        differs |= pc.not_equal(key[:-1], key[1:]).to_numpy(zero_copy_only=False)
-    return (np.flatnonzero(differs) + 1).tolist()
+class Tree:
+    """Average linkage of a matrix of scores (k, k), 0 on its diagonal: nodes from the lowest to the root.
+
+    `members` (nodes, k) are true for a node's units; `between` is the mean score of its two parts, `within`
+    that of all its pairs, both (nodes,).
+    """
+
+    def __init__(self, scores: np.ndarray) -> None:
+        from scipy.cluster.hierarchy import linkage
+
+        k = len(scores)
+        top = max(0.0, float(scores.max())) + 1
+        condensed = top - scores[np.triu_indices(k, 1)]
+        joined = linkage(condensed, "average")
+        size, total = [1] * k, [0.0] * k
+        own = list(np.eye(k, dtype=bool))
+        for one, other, height, _ in joined.tolist():
+            a, b = int(one), int(other)
+            size.append(size[a] + size[b])
+            total.append(total[a] + total[b] + (top - height) * size[a] * size[b])
+            own.append(own[a] | own[b])
+        self.sizes = np.array(size[k:])
+        self.within = np.array(total[k:]) / (self.sizes * (self.sizes - 1) / 2)
+        self.between = top - joined[:, 2]
+        self.members = np.array(own[k:])
+
+
+def contrasts(tree: Tree, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """By how many standard errors each two nodes are more alike within than between, (nodes, nodes); minus
+    infinity where they are no two things. `weights` (k,) are the units' shares of the activation."""
+    size, members = tree.sizes, tree.members.astype(float)
+    able = (size >= 2) & (tree.within >= _WITHIN) & (members @ weights >= _PART)
+    between = members @ scores @ members.T / np.outer(size, size)
+    n_pairs = size * (size - 1) / 2
+    own = n_pairs[:, None] + n_pairs
+    total = tree.within * n_pairs
+    within = (total[:, None] + total) / own
+    apart = (members @ members.T == 0) & able[:, None] & able & (between <= _BETWEEN)
+    return np.where(apart, (within - between) / np.sqrt(1 / own + 1 / np.outer(size, size)), -np.inf)
+
+
+def separate(contrast: np.ndarray) -> list[int]:
+    """The nodes that stand for different things, by their contrasts: two or more, or none."""
+    best = np.unravel_index(contrast.argmax(), contrast.shape)
+    if contrast[best] < _APART:
+        return []
+    chosen = [int(node) for node in best]
+    while True:
+        least = contrast[:, chosen].min(1)
+        if least.max() < _APART:
+            return chosen
+        chosen.append(int(least.argmax()))
+
+
+class GroupNull:
+    """How alike the best group of some size is among k things drawn from a layer, k = 2 to 20."""
+
+    def __init__(self, scores: Scores, draw: np.random.Generator, what: str) -> None:
+        pairs = np.concatenate(list(draws(scores, _DRAWS, draw, what)))
+        self.drawn = as_matrices(pairs, MOST_UNITS)
+        self.best: dict[int, np.ndarray] = {}
+
+    def _best(self, k: int) -> np.ndarray:
+        """The highest mean score of a node of at least g units, sorted over the draws; (k + 1, draw)."""
+        found = np.full((k + 1, len(self.drawn)), -np.inf)
+        for number, scores in enumerate(self.drawn):
+            tree = Tree(scores[:k, :k])
+            np.maximum.at(found[:, number], tree.sizes, tree.within)
+        return np.sort(np.maximum.accumulate(found[::-1])[::-1], 1)
+
+    def p(self, k: int, size: int, within: float) -> float:
+        """How likely k things hold a group of at least `size` that is at least as alike."""
+        if k not in self.best:
+            self.best[k] = self._best(k)
+        null = self.best[k][size]
+        return float((1 + len(null) - np.searchsorted(null, within - 1e-6)) / (1 + len(null)))
+
+
+def together(tree: Tree) -> list[int]:
+    """The largest nodes whose parts are alike all the way down to `_JOINED`."""
+    found: list[int] = []
+    taken = np.zeros(tree.members.shape[1], bool)
+    for node in range(len(tree.sizes) - 1, -1, -1):
+        if tree.between[node] >= _JOINED and not (tree.members[node] & taken).any():
+            found.append(node)
+            taken |= tree.members[node]
+    return found
 
 
 def _worker(inputs: Inputs, settings: Config) -> Worker:
-    """The function from MAPs to the groups of each neuron."""
+    """The function from a layer's MATs to the groups of its neurons."""
+    scored = layer_scores.maker(inputs, settings.seed)
 
-    def grouped(shard: pa.Table) -> pa.Table:
-        neurons: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-        for row in shard.to_pylist():
-            neurons.setdefault(tuple(row[name] for name in NEURON_KEY), []).append(row)
+    def grouped(mat_words: pa.Table) -> pa.Table:
+        layer = scored(mat_words)
+        nulls: dict[str, GroupNull] = {}
+        for number, by in enumerate(layer_scores.TESTS):
+            if (scores := layer.scores(by)) is not None:
+                draw = np.random.default_rng([settings.seed, 20 + number])
+                nulls[by] = GroupNull(scores, draw, f"groups by chance, {by}")
         rows = [
-            dict(zip(NEURON_KEY, neuron, strict=True)) | group
-            for neuron, maps in neurons.items()
-            for group in _groups(maps, settings)
+            dict(zip(NEURON_KEY, key, strict=True)) | dict(number=number) | group
+            for key in layer.units
+            for number, group in enumerate(_groups(key, layer, nulls))
         ]
         return pa.Table.from_pylist(rows, schema=tables.TABLES["groups"].schema)
 
     return grouped
 
 
-def _groups(maps: list[dict[str, Any]], settings: Config) -> Iterator[dict[str, Any]]:
-    """A neuron's groups, the largest first; of equal ones that with the strongest MAP."""
-    matrix = np.array([row["vector"] for row in maps], np.float64)
-    labels = cluster(matrix, settings.group_similarity)
-    members = [np.flatnonzero(labels == label) for label in set(labels.tolist())]
-    for number, own in enumerate(sorted(members, key=lambda own: (-len(own), own[0]))):
-        similarity = _mean_cosine(matrix[own])
-        is_alike = similarity is not None and similarity >= settings.similarity
+def _groups(key: Key, layer: LayerScores, nulls: dict[str, GroupNull]) -> list[dict[str, Any]]:
+    """A neuron's groups, the largest first: by words, or by phrases where none of words is clean."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for by, null in nulls.items():
+        compared = layer.compared(key, by)
+        found[by] = list(_by(by, compared, layer.mats[key], null)) if compared else []
+    chosen = next((by for by in found if any(group["clean"] for group in found[by])), "words")
+    return sorted(found.get(chosen, []), key=lambda group: (-group["coverage"], group["ranks"]))
+
+
+def _by(by: str, compared: Compared, of: list[Mat], null: GroupNull) -> Iterator[dict[str, Any]]:
+    scores, k = compared.scores, len(compared.units)
+    tree = Tree(scores)
+    weights = np.array([unit.activation for unit in compared.units])
+    total = sum(mat.activation for mat in of)
+    contrast = contrasts(tree, scores, weights / total if total > 0 else weights)
+    rare = {
+        node: null.p(k, int(tree.sizes[node]), float(tree.within[node])) for node in range(len(tree.sizes))
+    }
+    several = separate(contrast)
+    if several and _together([rare[node] for node in several]) > _RARE_TOGETHER:
+        several = []
+    for node in several or [node for node in together(tree) if tree.within[node] >= _WITHIN]:
+        units = [compared.units[place] for place in np.flatnonzero(tree.members[node])]
+        own = [mat for unit in units for mat in unit.mats]
+        names = {mat.rank: mat for mat in own}
+        ranks = mats.ranks(own)
         yield dict(
-            number=number,
+            by=by,
             n_maps=len(own),
-            similarity=similarity,
-            clean=len(own) >= settings.group_maps and is_alike,
-            ranks=[maps[i]["rank"] for i in own],
-            mats=[maps[i]["mat"] for i in own],
+            n_units=len(units),
+            score=float(tree.within[node]),
+            p=rare[node],
+            coverage=mats.coverage(own, of),
+            clean=bool(several) or rare[node] <= _RARE,
+            ranks=ranks,
+            mats=[names[rank].token for rank in ranks],
         )
 
 
-def cluster(matrix: np.ndarray, least: float) -> np.ndarray:
-    """A label for each row of a unit `matrix`: average linkage down to a mean cosine of `least`."""
-    if len(matrix) < 2:
-        return np.zeros(len(matrix), int)
-    from scipy.cluster.hierarchy import fcluster, linkage
+def _together(ps: list[float]) -> float:
+    """How likely several p are as low as these together (Fisher 1932)."""
+    from scipy.stats import combine_pvalues
 
-    distances = 1 - matrix @ matrix.T
-    condensed = np.maximum(distances[np.triu_indices(len(matrix), 1)], 0)
-    return fcluster(linkage(condensed, "average"), 1 - least, "distance")
-
-
-def _mean_cosine(matrix: np.ndarray) -> float | None:
-    """The mean cosine over pairs of rows; None for one row."""
-    count = len(matrix)
-    if count < 2:
-        return None
-    return float(((matrix @ matrix.T).sum() - count) / (count * (count - 1)))
+    return float(combine_pvalues(ps).pvalue)
 
 
 STAGE = Stage(
     __name__,
     "150",
     "groups",
-    reads=("maps", "vectors"),
-    settings=("group_similarity", "group_maps", "similarity"),
-    shards=_shards,
+    reads=("mat_words", "words", "vocabulary"),
+    settings=("seed",),
+    shards=layer_scores.shards,
     worker=_worker,
 )

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+
 from pipeline.config import Config
 from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage
 from pipeline.language import fasttext, texts
+
+_FEW_WORDS = 5_000  # below which vectors trained on them say little
 
 
 def _trained(inputs: Inputs, settings: Config) -> Worker:
@@ -24,6 +28,16 @@ def _published(inputs: Inputs, settings: Config) -> Worker:
     return lambda shard: fasttext.load(Path(settings.fasttext)).to_table()
 
 
+def _warn(data: pa.Table, inputs: Inputs, settings: Config) -> list[str]:
+    if len(data) >= _FEW_WORDS:
+        return []
+    return [
+        f"TEXT has few words to train vectors on ({len(data):,} that occur often enough; {_FEW_WORDS:,} or "
+        "more are better), so what means alike may not be found; give more TEXT, or published vectors with "
+        "FASTTEXT"
+    ]
+
+
 TRAINED = Stage(
     __name__,
     "120",
@@ -32,6 +46,7 @@ TRAINED = Stage(
     settings=("text", "seed"),
     worker=_trained,
     ready=texts.ready,
+    warn=_warn,
 )
 PUBLISHED = Stage(
     __name__,

@@ -159,6 +159,10 @@ class Hypernyms:
         """The first of the words for a synset."""
         return self._names[synset].as_py()
 
+    def rarity(self, synset: int) -> float:
+        """The share of all nouns, or of all verbs, that the synset covers, 0..1."""
+        return float(self._rarity[synset])
+
     def covers(self, synset: int, word: str) -> bool:
         """Whether a sense of the word that counts is the synset or lies below it."""
         return synset in self.synsets(word)

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+import textwrap
 from typing import Any
 
 import duckdb
@@ -13,10 +14,14 @@ import duckdb
 from pipeline.config import Config
 from pipeline.errors import PipelineError, UserError
 from pipeline.printable import plain
+from pipeline.results import findings
+from pipeline.results.findings import Row
 from pipeline.tables.columns import NEURON_KEY
 
 _SHOWN = 30
 _PHRASES = 3
+_NEAR = 3
+_WIDTH = 116
 _IS_OWN = "model = $model and layer = $layer and neuron = $neuron"
 
 
@@ -31,73 +36,88 @@ def colours() -> bool:
 
 
 def results(con: duckdb.DuckDBPyConnection, config: Config) -> str:
-    """How many neurons each step left, and the feature neurons, strongest first, as text."""
-    lines = _headlines(con, config)
-    rows = _rows(
-        con,
-        "from overview where is_selected order by avg_activation desc, model, layer, neuron limit $most",
-        most=_SHOWN,
-    )
-    several = len(lines) > 1
-    if not rows:
-        lines.append(
-            "No feature neuron passes these thresholds; lower SIMILARITY, ACTIVATION or SELECTIVITY."
-        )
-        return "\n".join(lines)
-    scored = any(row["detection_f1"] is not None for row in rows)
-    layer = " layer" if several else ""
-    lines += ["", f"neuron{layer}  avg act   norm    sim  select  {'   F1  ' if scored else ''}description"]
-    for row in rows:
-        number = f"{row['neuron']:>6}" + (f" {row['layer']:>5}" if several else "")
-        scores = (
-            f"{row['avg_activation']:>8.3g} {row['normalised_activation']:6.2f} {row['similarity']:6.2f}"
-        )
-        scores += f"  {_number(row['selectivity'])}" + (
-            f"  {_number(row['detection_f1'])}" if scored else ""
-        )
-        lines.append(f"{number} {scores}  {plain(row['description'] or '-')}")
-        indent = " " * (39 + (6 if several else 0))
-        lines += [f"{indent} {_marked(phrase)}" for phrase in _strongest(con, row)]
-    n_selected = con.sql("select count(*) from selected").fetchall()[0][0]
-    if n_selected > len(rows):
-        lines.append(
-            f'... and {n_selected - len(rows)} more: python -m pipeline sql "select * from feature_neurons"'
-        )
-    return "\n".join(lines)
+    """What each step left and what decided; the feature neurons, the surest first; the nearest misses."""
+    layers = findings.layers(con)
+    lines = [] if layers else [f"{plain(config.model_name)}, layer {config.layer}: 0 neurons"]
+    for layer in layers:
+        lines += _wrapped(plain(findings.headline(layer, config)), "", "  ")
+        lines += [f"  {remark}" for remark in findings.remarks(layer, config)]
+    several = len(layers) > 1
+    found = findings.neurons(con)
+    if found:
+        lines += ["", *_listed(con, found[:_SHOWN], several=several)]
+    if len(found) > _SHOWN:
+        rest = 'python -m pipeline sql "from feature_neurons order by q"'
+        lines.append(f"... and {len(found) - _SHOWN} more: {rest}")
+    near = findings.near_misses(con, _NEAR)
+    if not found:
+        lines += ["", findings.missing(near, config)]
+    return "\n".join([*lines, *_near(near, several=several)])
 
 
-def _headlines(con: duckdb.DuckDBPyConnection, config: Config) -> list[str]:
-    """A line for each model and layer: how many neurons each step left."""
-    left: dict[tuple[str, int], dict[str, int]] = {}
-    for row in _rows(con, "from funnel order by model, layer, step"):
-        left.setdefault((row["model"], row["layer"]), {})[row["what"]] = row["neurons"]
-    left = left or {(config.model_name, config.layer): {}}
-    return [
-        f"{plain(model)}, layer {layer}: {steps.get('looked at', 0):,} neurons, "
-        f"{steps.get('candidates', 0):,} candidates (similarity >= {config.similarity:g}), "
-        f"{steps.get('feature neurons', 0):,} feature neurons "
-        f"(normalised activation >= {config.activation:g})"
-        for (model, layer), steps in left.items()
-    ]
+def _listed(con: duckdb.DuckDBPyConnection, found: list[Row], *, several: bool) -> list[str]:
+    """A line for each feature neuron, each with phrases that show what it stands for."""
+    scored = any(row["detection_f1"] is not None for row in found)
+    layer, f1 = (" layer" if several else ""), ("   F1  " if scored else "")
+    lines = [f"neuron{layer}  kind          q  cover  avg act   norm  select  {f1}description"]
+    for row in found:
+        start = f"{row['neuron']:>6}" + (f" {row['layer']:>5}" if several else "")
+        start += f"  {row['kind']:<8} {findings.sure(row['q']):>7}{findings.percent(row['coverage']):>7}"
+        start += f" {_number(row['avg_activation'], '8.3g')}  {_number(row['normalised_activation'])}"
+        start += f"   {_number(row['selectivity'])}"
+        start += f"  {_number(row['detection_f1'])}" if scored else ""
+        start += "  "
+        lines += _wrapped(plain(findings.described(row)), start, " " * len(start))
+        lines += [f"{'':8}{_marked(phrase)}" for phrase in _showing(con, row)]
+    return lines
 
 
-def _strongest(con: duckdb.DuckDBPyConnection, row: dict[str, Any]) -> list[dict[str, Any]]:
-    """The first MAPs of a neuron, near duplicates left out."""
+def _near(near: list[Row], *, several: bool) -> list[str]:
+    """A line for each neuron that came near, with what would have to differ."""
+    lines = ["", "nearest misses:"] if near else []
+    for row in near:
+        at = f" of {plain(row['model'])}, layer {row['layer']}" if several else ""
+        kind = "" if row["likely_kind"] == "none" else f"{row['likely_kind']}, "
+        lines.append(f"  neuron {row['neuron']}{at}: {kind}{row['reason']}")
+    return lines
+
+
+def _showing(con: duckdb.DuckDBPyConnection, row: Row) -> list[Row]:
+    """The first MAPs that show what a neuron stands for, near duplicates left out."""
     own = {name: row[name] for name in NEURON_KEY}
-    return _rows(
-        con, f"from phrases where {_IS_OWN} and not duplicate order by rank limit {_PHRASES}", **own
+    query = f"""
+        select phrases.*, kind = 'none' or list_contains(ranks, rank) as shows
+        from phrases
+        join verdicts using (model, layer, neuron)
+        where {_IS_OWN} and not duplicate
+        order by shows desc, rank
+        limit {_PHRASES}
+    """
+    shown = findings.rows(con, query, **own)
+    return [each for each in shown if each["shows"]] or shown
+
+
+def _wrapped(text: str, start: str, indent: str) -> list[str]:
+    """A text after `start` on lines of at most _WIDTH columns, where its words allow it."""
+    wrapped = textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=start,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
+    return wrapped or [start]
 
 
-def _rows(con: duckdb.DuckDBPyConnection, query: str, **given: Any) -> list[dict[str, Any]]:
-    """The rows of a query as dictionaries."""
-    return con.sql(query, params=given).to_arrow_table().to_pylist()
-
-
-def _marked(phrase: dict[str, Any]) -> str:
-    """A MAP on one line with its MAT in brackets."""
-    tokens, mat = phrase["tokens"], phrase["mat"]
-    return "".join(f"[{plain(t)}]" if i == mat else plain(t) for i, t in enumerate(tokens)).strip()
+def _marked(phrase: Row) -> str:
+    """A MAP on one line with its MAT in brackets; too long ones lose their ends."""
+    tokens, mat = [plain(token) for token in phrase["tokens"]], phrase["mat"]
+    before, marked, after = "".join(tokens[:mat]), f"[{tokens[mat]}]", "".join(tokens[mat + 1 :])
+    room = max(10, (_WIDTH - 8 - len(marked)) // 2)
+    before = before if len(before) <= room else f"…{before[1 - room :]}"
+    after = after if len(after) <= room else f"{after[: room - 1]}…"
+    return f"{before}{marked}{after}".strip()
 
 
 def neuron(
@@ -114,7 +134,7 @@ def neuron(
     UserError where there are none.
     """
     try:
-        rows = _rows(
+        rows = findings.rows(
             con,
             "from overview where neuron = $neuron and layer = coalesce($layer, layer) "
             "and model = coalesce($model, model) order by model, layer",
@@ -130,11 +150,11 @@ def neuron(
     return "\n\n".join(parts)
 
 
-def _of_neuron(con: duckdb.DuckDBPyConnection, row: dict[str, Any], *, colour: bool) -> str:
-    """A neuron's scores, MAPs and groups."""
+def _of_neuron(con: duckdb.DuckDBPyConnection, row: Row, *, colour: bool) -> str:
+    """What a neuron stands for and how sure that is, its MAPs and groups."""
     own = {name: row[name] for name in NEURON_KEY}
-    lines = [_headline(row)]
-    for each in _rows(con, f"from phrases where {_IS_OWN} order by rank", **own):
+    lines = _headlines(con, row, own)
+    for each in findings.rows(con, f"from phrases where {_IS_OWN} order by rank", **own):
         peak = each["max_activation"]
         pieces = [
             _token(plain(token), value, peak, is_mat=place == each["mat"], colour=colour)
@@ -142,18 +162,19 @@ def _of_neuron(con: duckdb.DuckDBPyConnection, row: dict[str, Any], *, colour: b
         ]
         mark = " (near duplicate)" if each["duplicate"] else ""
         lines.append(f"{each['rank']:>3} {peak:>8.3g}  {''.join(pieces)}{mark}")
-    groups = _rows(con, f"from described_groups where clean and {_IS_OWN} order by number", **own)
+    groups = findings.rows(con, f"from described_groups where clean and {_IS_OWN} order by number", **own)
     for group in groups if len(groups) > 1 else []:
         shown = group["description"] or " ·".join(sorted(set(group["mats"])))
         lines.append(
-            f"a group of {group['n_maps']} MAPs, similarity {group['similarity']:.2f}: {plain(shown)}"
+            f"a group of {group['n_maps']} MAPs, alike by {group['by']}, score {group['score']:.2f}, "
+            f"p {findings.sure(group['p'])}, covers {findings.percent(group['coverage'])}: {plain(shown)}"
         )
     return "\n".join(lines)
 
 
 def _why_none(con: duckdb.DuckDBPyConnection, number: int, layer: int | None, model: str | None) -> str:
     """Why the last run has no MAPs of a neuron."""
-    pages = _rows(
+    pages = findings.rows(
         con,
         "from pages where neuron = $neuron and layer = coalesce($layer, layer) "
         "and model = coalesce($model, model) order by model, layer",
@@ -170,20 +191,40 @@ def _why_none(con: duckdb.DuckDBPyConnection, number: int, layer: int | None, mo
     at = "".join(
         f", {name} {value}" for name, value in (("layer", layer), ("model", model)) if value is not None
     )
-    places = _rows(con, "select distinct model, layer from similarity order by model, layer")
+    places = findings.rows(con, "select distinct model, layer from similarity order by model, layer")
     where = "; ".join(f"{plain(row['model'])}, layer {row['layer']}" for row in places) or "no layer"
     return f"neuron {number}{at} is not in the last run, which had NEURONS={looked_at} of {where}"
 
 
-def _headline(row: dict[str, Any]) -> str:
+def _headlines(con: duckdb.DuckDBPyConnection, row: Row, own: Row) -> list[str]:
+    """Three lines: what a neuron stands for or why nothing, its scores, and the p of its tests."""
+    miss = findings.rows(con, f"from near_misses where {_IS_OWN}", **own)
+    tests = findings.rows(con, f"from verdicts where {_IS_OWN}", **own)
+    what = findings.described(row) if row["is_selected"] else findings.why_not(row, next(iter(miss), None))
     f1 = row["detection_f1"]
-    score = "" if f1 is None else f", F1 of the description {_number(f1).strip()}"
-    return (
-        f"{plain(row['model'])}, layer {row['layer']}, neuron {row['neuron']}: "
-        f"{plain(row['description'] or 'not a feature neuron')}\n"
-        f"similarity {_number(row['similarity'])}, normalised activation "
-        f"{_number(row['normalised_activation'])}, selectivity {_number(row['selectivity'])}{score}"
-    )
+    kind = row["kind"] if row["kind"] != "none" else f"none (nearest: {row['likely_kind']})"
+    scores = [
+        f"kind {kind}, q {findings.sure(row['q'])}, covers {findings.percent(row['coverage'])}",
+        *(
+            f"{name} {_number(row[score]).strip()}"
+            for name, score in (
+                ("similarity", "similarity"),
+                ("normalised activation", "normalised_activation"),
+                ("selectivity", "selectivity"),
+            )
+        ),
+        *([] if f1 is None else [f"F1 of the description {f1:.2f}"]),
+    ]
+    p = [
+        f"{name} {findings.sure(test[column])}"
+        for test in tests
+        for column, (name, _) in findings.TESTS.items()
+    ]
+    return [
+        f"{plain(row['model'])}, layer {row['layer']}, neuron {row['neuron']}: {plain(what)}",
+        ", ".join(scores),
+        f"p {findings.sure(row['p'])}; of each test: {', '.join(p)}",
+    ]
 
 
 def _token(text: str, value: float | None, peak: float, *, is_mat: bool, colour: bool) -> str:
@@ -266,5 +307,5 @@ def prompt(con: duckdb.DuckDBPyConnection) -> int:
             statement = ""
 
 
-def _number(value: float | None) -> str:
-    return "   - " if value is None else f"{value:5.2f}"
+def _number(value: float | None, form: str = "5.2f") -> str:
+    return "-".rjust(len(format(0.0, form))) if value is None else format(value, form)

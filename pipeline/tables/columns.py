@@ -57,6 +57,12 @@ SCORES = (
     nullable("normalised_activation", pa.float64(), "avg_activation / the layer's maximum"),
     nullable("selectivity", pa.float64(), "retention of synonyms less that of controls"),
 )
+SURE = (
+    column("kind", pa.string(), "word, token, spelling, set, phrase, several or none"),
+    column("p", pa.float64(), "chance of such evidence if it stands for nothing, 0..1"),
+    column("q", pa.float64(), "false discovery rate at which it is found, 0..1"),
+    nullable("coverage", pa.float64(), "share of its activation that the thing accounts for, 0..1"),
+)
 CALL = (
     nullable("prompt_sha256", pa.string(), "hash of the prompt; null for lexical, as all that follows"),
     nullable("describer_model", pa.string(), "the language model asked"),

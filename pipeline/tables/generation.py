@@ -22,11 +22,14 @@ _CONTROL = column("control", pa.string(), "none: the neuron's own description; o
 _METHOD = column("method", pa.string(), "detection: windows as they are; fuzzing: tokens marked")
 
 _PHRASES = (
+    column("kind", pa.string(), "what it stands for, as in verdicts"),
     column("mats", TEXTS, "MATs of the distinct MAPs, strongest first"),
     column("mat_words", TEXTS, "the words that hold them, or the MATs themselves"),
     column("max_phrases", TEXTS, "distinct MAPs, strongest first"),
     column("marked_phrases", TEXTS, "the same, the MAT between ⟦ and ⟧"),
     column("ranks", INTEGERS, "their ranks"),
+    column("activations", FLOATS, "their activations at the MAT, raw units"),
+    column("own_ranks", INTEGERS, "the ranks of those that show what it stands for"),
 )
 _SAID = (
     column("describer", pa.string(), "who described"),
@@ -44,6 +47,7 @@ TABLES = (
         SAMPLE_KEY,
         (
             *SAMPLE,
+            column("max_activation", pa.float32(), "activation at the MAT, raw units"),
             column("mat", pa.string(), "the MAT as it stands in the text"),
             column("mat_word", pa.string(), "the word that holds it, or the MAT itself"),
             column("phrase", pa.string(), "the MAP; only distinct ones are here"),
@@ -85,6 +89,15 @@ TABLES = (
         (
             *NEURON,
             *_SAID,
+        ),
+    ),
+    Table(
+        "covered",
+        "one row per (model, layer, neuron) described without a language model",
+        NEURON_KEY,
+        (
+            *NEURON,
+            column("coverage", pa.float64(), "share of its MAPs' activation that the description fits"),
         ),
     ),
     Table(

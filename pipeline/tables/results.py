@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from pipeline.tables.columns import NEURON, NEURON_KEY, SCORES, TEXTS, column, nullable
+from pipeline.tables.columns import NEURON, NEURON_KEY, SCORES, SURE, TEXTS, column, nullable
 from pipeline.tables.schema import Table
 
 TABLES = (
@@ -14,12 +14,18 @@ TABLES = (
         NEURON_KEY,
         (
             *NEURON,
+            *SURE,
             *SCORES,
-            column("similarity", pa.float64(), "mean cosine over pairs of MAPs, -1..1"),
+            nullable("similarity", pa.float64(), "mean cosine over pairs of MAPs, -1..1"),
             nullable("mat_similarity", pa.float64(), "mean cosine over pairs of MAT words"),
             nullable("retention", pa.float64(), "mean variant / baseline, up to the MAT"),
             column("n_lossy", pa.int32(), "texts and variants measured whose ids are not sure"),
             nullable("description", pa.string(), "what MATs and MAPs have in common"),
+            nullable(
+                "description_coverage",
+                pa.float64(),
+                "share of its MAPs' activation that the description fits; null from a language model",
+            ),
             column("describer", pa.string(), "who described"),
             nullable("detection_f1", pa.float64(), "of the description, 0..1; null unless scored"),
             nullable("fuzzing_f1", pa.float64(), "the same where tokens are marked"),

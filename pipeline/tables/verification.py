@@ -6,9 +6,11 @@ import pyarrow as pa
 
 from pipeline.tables.columns import (
     AVERAGES,
+    INTEGERS,
     NEURON,
     NEURON_KEY,
     SCORES,
+    SURE,
     VARIANT,
     VARIANT_KEY,
     column,
@@ -108,6 +110,17 @@ TABLES = (
             column("tokens", pa.string(), "how sure its ids are: exact, retokenised or lossy"),
         ),
     ),
+    Table(
+        "substitution",
+        "one row per (model, layer, neuron) whose MATs' words could be replaced",
+        NEURON_KEY,
+        (
+            *NEURON,
+            column("n_words", pa.int32(), "words with synonyms and controls"),
+            column("effect", pa.float64(), "mean retention of synonyms less that of controls, over words"),
+            column("p", pa.float64(), "chance of it if synonyms and controls are alike to the neuron"),
+        ),
+    ),
     Table("averages", "one row per (model, layer, neuron)", NEURON_KEY, AVERAGES),
     Table(
         "normalised",
@@ -115,5 +128,24 @@ TABLES = (
         NEURON_KEY,
         (*NEURON, *SCORES),
     ),
-    Table("selected", "one row per (model, layer, neuron)", NEURON_KEY, (*NEURON, *SCORES)),
+    Table(
+        "verdicts",
+        "one row per (model, layer, neuron)",
+        NEURON_KEY,
+        (
+            *NEURON,
+            *SURE,
+            column(
+                "likely_kind", pa.string(), "the kind that it comes nearest to; kind is none unless found"
+            ),
+            nullable("p_words", pa.float64(), "that its MATs' words mean alike by chance"),
+            nullable("p_group", pa.float64(), "that its largest clean group is alike by chance"),
+            nullable("p_phrases", pa.float64(), "that what is around them is alike by chance"),
+            nullable("p_token", pa.float64(), "that a token or word stands out by chance"),
+            nullable("p_spelling", pa.float64(), "that a spelling stands out by chance"),
+            nullable("p_substitution", pa.float64(), "that related words keep the activation by chance"),
+            column("ranks", INTEGERS, "the ranks of the MAPs that show what it stands for"),
+        ),
+    ),
+    Table("selected", "one row per (model, layer, neuron)", NEURON_KEY, (*NEURON, *SCORES, *SURE)),
 )

@@ -1,5 +1,5 @@
 -- How far each neuron came, with its scores and its description if it has one.
--- reads:  similarity, candidates, normalised, selected, descriptions, feature_neurons, groups, pages
+-- reads:  similarity, candidates, normalised, verdicts, selected, descriptions, feature_neurons, groups, pages
 -- writes: overview
 -- grain:  one row per (model, layer, neuron) looked at: how far it came and why
 with clean_groups as (
@@ -10,16 +10,18 @@ with clean_groups as (
 )
 select
     model, layer, neuron,
+    verdicts.kind, verdicts.likely_kind, verdicts.p, verdicts.q, verdicts.coverage,
     similarity.similarity, similarity.reason,
     normalised.avg_activation, normalised.normalised_activation, normalised.selectivity,
     candidates.neuron is not null as is_candidate,
     selected.neuron is not null as is_selected,
-    descriptions.description, descriptions.status,
+    feature_neurons.description, feature_neurons.description_coverage, descriptions.status,
     feature_neurons.detection_f1, feature_neurons.fuzzing_f1, feature_neurons.max_phrases,
     coalesce(n_clean_groups, 0) as n_clean_groups,
     pages.address
 from similarity
 left join candidates using (model, layer, neuron)
+left join verdicts using (model, layer, neuron)
 left join normalised using (model, layer, neuron)
 left join selected using (model, layer, neuron)
 left join descriptions using (model, layer, neuron)

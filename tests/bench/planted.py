@@ -12,10 +12,13 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pipeline.language.word import words
 from tests.bench.word_sets import SETS
 
 N_TOKENS, N_CONTEXT = 16_384, 128
@@ -23,17 +26,11 @@ TOKEN, PLACE, BEFORE = 256, 64, 256  # dimensions: the token, its position, the 
 WIDTH = TOKEN + PLACE + BEFORE
 FEW = 5  # times that a word has to be in the text to be planted
 FAMILIES = dict(
-    set=90,
-    noisy=30,
-    after=20,
-    unrelated=40,
-    position=10,
-    always=10,
-    random=50,
-    two=40,
-    word=30,
-    punctuation=10,
-)
+    set=90, noisy=30, after=20, unrelated=40, position=10, always=10, random=50, two=40, word=30,
+    punctuation=10, spelling=10, context=10,
+)  # fmt: skip
+ENDINGS = ("tion", "ment", "ness", "able", "ing", "ous", "ity", "ism")
+MARKS = (",", ".", ";", ":", "(", ")", "-", '"', "'", "/")
 TRUE = ("set", "noisy", "after")
 FALSE = ("unrelated", "position", "always", "random")
 
@@ -60,97 +57,110 @@ def plant(
     draw = np.random.default_rng(seed)
     texts = list(texts)
     tokenizer = _tokenizer(texts)
-    ids, counts = _known_words(tokenizer, texts)
-    planted = _chosen(draw, families, ids, counts)
+    known = _Words(tokenizer, texts)
+    planted = _chosen(draw, families, known)
     weights = _Weights(draw, tokenizer.get_vocab_size())
     for each in planted:
-        weights.add(each, ids, tokenizer)
+        weights.add(each, known.ids, tokenizer)
     folder.mkdir(parents=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     weights.save(folder, len(planted))
     return planted
 
 
-def _tokenizer(texts: list[str]):
+def _tokenizer(texts: list[str]) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=N_TOKENS,
-            special_tokens=["<|endoftext|>"],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-            show_progress=False,
-        ),
+    trainer = trainers.BpeTrainer(
+        vocab_size=N_TOKENS,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
+    tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
 
-def _known_words(tokenizer, texts: list[str]) -> tuple[dict[str, list[int]], Counter[str]]:
-    """The words that are one token each, with their ids (small and capital), and how often they are there."""
-    counts: Counter[int] = Counter()
-    for encoded in tokenizer.encode_batch(texts):
-        counts.update(encoded.ids)
-    ids: dict[str, list[int]] = {}
-    found: Counter[str] = Counter()
-    for piece, i in tokenizer.get_vocab().items():
-        word = piece[1:].lower()
-        if piece.startswith("Ġ") and word.isascii() and word.isalpha() and len(word) > 1:
-            ids.setdefault(word, []).append(i)
-            found[word] += counts[i]
-    return {word: sorted(own) for word, own in ids.items() if found[word] >= FEW}, found
+class _Words:
+    """The words that are one token each and common enough: their ids (small and capital), their order by
+    number, and the word that is before some of them most often."""
+
+    def __init__(self, tokenizer: Any, texts: list[str]) -> None:
+        runs = [encoded.ids for encoded in tokenizer.encode_batch(texts)]
+        counts = Counter(i for run in runs for i in run)
+        self._pairs = Counter(pair for run in runs for pair in pairwise(run))
+        ids: dict[str, list[int]] = {}
+        for piece, i in tokenizer.get_vocab().items():
+            word = piece[1:].lower()
+            if piece.startswith("Ġ") and word.isascii() and word.isalpha() and len(word) > 1:
+                ids.setdefault(word, []).append(i)
+        total = {word: sum(counts[i] for i in own) for word, own in ids.items()}
+        whole = Counter(name for text in texts for name in words(text))  # " tro" is a token, but no word
+        self.ids = {
+            word: sorted(own)
+            for word, own in ids.items()
+            if whole[word] >= FEW and whole[word] >= total[word] / 2
+        }
+        self.by_count = sorted((w for w in self.ids if len(w) > 2), key=lambda w: (-total[w], w))
+        self._word_of = {i: word for word, own in self.ids.items() for i in own}
+
+    def before(self, some: Iterable[str]) -> str:
+        """The word that is most often before one of some."""
+        own = {i for word in some for i in self.ids[word]}
+        found: Counter[str] = Counter()
+        for (first, second), n in self._pairs.items():
+            if second in own and first in self._word_of:
+                found[self._word_of[first]] += n
+        return min(found, key=lambda word: (-found[word], word))
 
 
-def _chosen(
-    draw: np.random.Generator, families: dict[str, int], ids: dict[str, list[int]], counts: Counter[str]
-) -> list[Planted]:
-    sets = [tuple(word for word in words if word in ids) for words in SETS.values()]
-    sets = [words for words in sets if len(words) >= 5]
-    by_count = sorted((w for w in ids if len(w) > 2), key=lambda word: (-counts[word], word))
-    common = by_count[:60]
+def _chosen(draw: np.random.Generator, families: dict[str, int], known: _Words) -> list[Planted]:
+    """What the neurons of each family respond to, in random order."""
+    sets = [tuple(word for word in own if word in known.ids) for own in SETS.values()]
+    sets = [own for own in sets if len(own) >= 5]
+    places = {word: place for place, word in enumerate(known.by_count)}
+
+    def some(of: Iterable[str]) -> tuple[str, ...]:
+        own = sorted(of)
+        size = min(len(own), int(draw.integers(5, 11)))
+        return tuple(sorted(draw.choice(own, size, replace=False).tolist()))
 
     def one_set() -> tuple[str, ...]:
-        words = sets[draw.integers(len(sets))]
-        size = min(len(words), int(draw.integers(5, 11)))
-        return tuple(sorted(draw.choice(words, size, replace=False).tolist()))
+        return some(sets[draw.integers(len(sets))])
 
     def unrelated() -> tuple[str, ...]:
         """Words of the frequencies of a set's, drawn from all."""
-        own = set()
-        for word in one_set():
-            place = by_count.index(word) if word in by_count else int(draw.integers(len(by_count)))
-            near = by_count[max(0, place - 150) : place + 150]
-            own.add(str(draw.choice(near)))
-        return tuple(sorted(own))
+        own = [places.get(word, int(draw.integers(len(places)))) for word in one_set()]
+        near = [known.by_count[max(0, place - 150) : place + 150] for place in own]
+        return tuple(sorted({str(draw.choice(each)) for each in near}))
 
-    planted: list[Planted] = []
+    def spelling() -> tuple[str, ...]:
+        end = str(draw.choice(ENDINGS))
+        return some(word for word in known.by_count if word.endswith(end) and len(word) > len(end) + 1)
+
+    def parts(family: str) -> tuple[tuple[str, ...], ...]:
+        if family in TRUE:
+            return (one_set(),)
+        if family == "two":
+            one = one_set()
+            return (one, next(other for other in iter(one_set, None) if not set(other) & set(one)))
+        if family in ("word", "context"):
+            return ((str(draw.choice(known.by_count[100 if family == "context" else 0 : 3000])),),)
+        making = dict(
+            unrelated=unrelated, spelling=spelling, punctuation=lambda: (str(draw.choice(MARKS)),)
+        )
+        return (making[family](),) if family in making else ()
+
+    planted = []
     for family, number in families.items():
         for _ in range(number):
-            parts: tuple[tuple[str, ...], ...] = ()
-            after = None
-            if family in TRUE:
-                parts = (one_set(),)
-            if family == "after":
-                after = str(draw.choice(common))
-            if family == "two":
-                one = one_set()
-                other = next(o for o in iter(one_set, None) if not set(o) & set(one))
-                parts = (one, other)
-            if family == "unrelated":
-                parts = (unrelated(),)
-            if family == "word":
-                parts = ((str(draw.choice(by_count[:3000])),),)
-            if family == "punctuation":
-                parts = ((str(draw.choice([",", ".", ";", ":", "(", ")", "-", '"', "'", "/"])),),)
-            planted.append(Planted(len(planted), family, parts, after))
+            own = parts(family)
+            planted.append((family, own, known.before(own[0]) if family == "after" else None))
     order = draw.permutation(len(planted))
-    return [
-        Planted(number, planted[i].family, planted[i].parts, planted[i].after)
-        for number, i in enumerate(order)
-    ]
+    return [Planted(number, *planted[i]) for number, i in enumerate(order)]
 
 
 class _Weights:
@@ -164,19 +174,21 @@ class _Weights:
         self.neurons: list[np.ndarray] = []
         self.biases: list[float] = []
 
-    def add(self, planted: Planted, ids: dict[str, list[int]], tokenizer) -> None:
+    def add(self, planted: Planted, ids: dict[str, list[int]], tokenizer: Any) -> None:
         """Add the weights of one neuron."""
         own = np.zeros(WIDTH)
         bias = 0.0
         if planted.parts and planted.family == "punctuation":
             own[:TOKEN] = self._towards(tokenizer.encode(planted.parts[0][0]).ids)
+        elif planted.family == "context":
+            own[TOKEN + PLACE :] = self._towards(ids[planted.parts[0][0]])
         elif planted.parts:
             own[:TOKEN] = self._towards([i for word in sorted(planted.words) for i in ids[word]])
         if planted.family == "noisy":
             own[:TOKEN] += self.draw.normal(size=TOKEN) * 0.5 * np.linalg.norm(own[:TOKEN]) / np.sqrt(TOKEN)
         if planted.family == "after":
             own[TOKEN + PLACE :] = self._towards(ids[planted.after])
-            bias = -0.5
+            bias = -2.2  # a member or the word before it alone gives 2
         if planted.family == "position":
             own[TOKEN : TOKEN + PLACE] = 2 * self.places[self.draw.integers(1, 100)]
         if planted.family == "random":
@@ -241,9 +253,9 @@ class _Weights:
         }
         save_file(arrays, folder / "model.safetensors", metadata={"format": "pt"})
         config = dict(
-            model_type="gpt2", architectures=["GPT2LMHeadModel"], vocab_size=len(wte), n_positions=N_CONTEXT,
-            n_ctx=N_CONTEXT, n_embd=WIDTH, n_layer=1, n_head=2, n_inner=n_neurons, activation_function="gelu_new",
-            bos_token_id=0, eos_token_id=0,
+            model_type="gpt2", architectures=["GPT2LMHeadModel"], activation_function="gelu_new",
+            vocab_size=len(wte), n_positions=N_CONTEXT, n_ctx=N_CONTEXT, n_embd=WIDTH, n_layer=1, n_head=2,
+            n_inner=n_neurons, bos_token_id=0, eos_token_id=0,
         )  # fmt: skip
         (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
         tokens = dict(

@@ -6,14 +6,14 @@ import pickle
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import rows
+from conftest import CANDIDATE, rows
 
 from pipeline.config import Config
 from pipeline.engine.stage import Inputs, Stage, runs_of
 from pipeline.errors import UndeclaredError
 from pipeline.plan import CONTENTS, STAGES
 
-FIELDS = {field.name for field in dataclasses.fields(Config)}
+FIELDS = {field.name for field in dataclasses.fields(Config)} | {"by_chance"}  # made of two of them
 # What decides no row anywhere: where and how fast, at what price, and whether to ask at all.
 HOW = {
     "device",
@@ -54,7 +54,7 @@ def test_settings_with_other_values_and_in_another_process_are_guarded_as_well()
 
 
 def test_a_declared_table_can_be_read_and_another_raises_an_error_that_names_stage_and_table(tmp_path):
-    candidates = rows("candidates", dict(similarity=0.5))
+    candidates = rows("candidates", CANDIDATE)
     pq.write_table(candidates, tmp_path / "part.parquet")
     inputs = pickle.loads(pickle.dumps(Inputs({"candidates": tmp_path / "part.parquet"}, "words")))
     assert inputs["candidates"].equals(candidates)

@@ -7,10 +7,11 @@ import shutil
 from html import unescape
 
 import pytest
-from conftest import rows, run_sql
+from conftest import SURE, rows, run_sql
 from servers.chat import body, completion, error
 
 from pipeline.generation import evidence, lexical
+from pipeline.language.hypernyms import hypernyms
 from pipeline.language.word_vectors import Vectors
 from pipeline.results import database, terminal
 from pipeline.results.report import pages
@@ -21,12 +22,19 @@ pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
 
 def group(neuron, number, ranks, *, clean=True):
     mats = [f"m{rank}" for rank in ranks]
-    own = dict(n_maps=len(ranks), similarity=0.9, clean=clean, ranks=ranks, mats=mats)
+    own = dict(n_maps=len(ranks), n_units=2, by="words", score=2.0, p=0.01, coverage=0.4, clean=clean)
+    own |= dict(ranks=ranks, mats=mats)
     return dict(neuron=neuron, number=number) | own
 
 
 def marked(neuron, rank):
-    names = dict(mat=f"m{rank}", mat_word=f"w{rank}", phrase=f"p{rank}", marked_phrase=f"⟦m{rank}⟧")
+    names = dict(
+        max_activation=1.0,
+        mat=f"m{rank}",
+        mat_word=f"w{rank}",
+        phrase=f"p{rank}",
+        marked_phrase=f"⟦m{rank}⟧",
+    )
     return dict(neuron=neuron, rank=rank) | names
 
 
@@ -39,8 +47,9 @@ GROUPS = [
 ]
 
 
-def shown(describe_groups):
+def shown(describe_groups, *selected):
     inputs = {
+        "selected": rows("selected", *selected),
         "groups": rows("groups", *GROUPS),
         "marked": rows("marked", *[marked(neuron, rank) for neuron in (0, 1) for rank in range(5)]),
     }
@@ -57,9 +66,11 @@ def test_the_clean_groups_of_a_neuron_with_several_are_shown_strongest_first():
     assert (second["number"], second["ranks"]) == (1, [0, 2])
 
 
-def test_nothing_is_shown_unless_asked_for(small_tables):
+def test_nothing_is_shown_unless_asked_for_or_the_neuron_stands_for_several_things():
     assert shown(False) == []
-    assert len(small_tables["group_descriptions"]) == 0
+    assert shown(False, SURE | {"neuron": 0}) == []
+    several = SURE | {"neuron": 0, "kind": "several"}
+    assert {row["neuron"] for row in shown(False, several)} == {0}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +78,7 @@ def grouped(small, tmp_path_factory):
     """The small run in a folder of its own, of whose groups some are clean; finished."""
     data = tmp_path_factory.mktemp("grouped") / "data"
     shutil.copytree(small.data, data, copy_function=os.link)
-    config = dataclasses.replace(small, data=str(data), describe_groups=True, group_maps=3)
+    config = dataclasses.replace(small, data=str(data), describe_groups=True)
     database.run(config)
     return config
 
@@ -77,12 +88,13 @@ def test_a_group_is_described_by_its_own_maps(grouped):
     vectors = Vectors.from_table(found["vocabulary"])
     own = {(row["neuron"], row["number"]): row for row in found["group_evidence"].to_pylist()}
     described = found["group_descriptions"].to_pylist()
-    assert len(described) == len(own) > 10
+    assert len(described) == len(own) > 3
     clean = {(r["neuron"], r["number"]) for r in found["groups"].to_pylist() if r["clean"]}
     assert own.keys() <= clean
     for row in described:
         mine = own[row["neuron"], row["number"]]
-        assert row["description"] == lexical.describe(evidence.shown(mine, scored=False), vectors)
+        seen = evidence.shown(mine, scored=False)
+        assert row["description"] == lexical.describe(seen, vectors, hypernyms())
         assert (row["describer"], row["status"]) == ("lexical", "ok")
 
 
@@ -138,7 +150,7 @@ def test_a_page_says_that_a_neuron_is_not_a_candidate_for_having_several_groups(
         n_clean = row["n_clean_groups"]
         several = f"; but its phrases fall into {n_clean} groups that are each alike"
         page = page_of(report, row)
-        assert f"not a candidate: below SIMILARITY {grouped.similarity:g}" in page
+        assert "not a feature neuron: " in page
         assert (several in page) == (n_clean > 1)
 
 
@@ -160,7 +172,7 @@ def test_a_language_model_is_paid_once_for_a_group(paid, chat, capsys):
     assert distinct <= {tuple(each["phrases"]) for each in asked}
     assert f"group_descriptions: {len(distinct)} calls of small" in capsys.readouterr().err
     n_calls = len(chat.asked)
-    other = dataclasses.replace(paid, group_similarity=0.500001)
+    other = dataclasses.replace(paid, activation=0.100001)
     assert database.run(other).made
     assert len(chat.asked) == n_calls
     with database.connect(other) as con:

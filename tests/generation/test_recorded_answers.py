@@ -48,6 +48,8 @@ NEURON = EVIDENCE | dict(
     mats=[" red", " green", ' "blue"'],
     mat_words=["red", "green", "blue"],
     ranks=[0, 1, 2],
+    activations=[3.0, 2.0, 1.0],
+    own_ranks=[0, 1, 2],
     raised_phrases=["a yellow fox"],
     raised_ranks=[0],
 )

@@ -17,17 +17,11 @@ from hypothesis import strategies as st
 from pipeline import tables
 from pipeline.config import Config
 from pipeline.errors import UserError
-from pipeline.generation import evidence, judgement_calls, lexical, prompts
-from pipeline.language.word_vectors import Vectors
+from pipeline.generation import evidence, judgement_calls, prompts
 from pipeline.models import language_model
 from pipeline.run import run
 
 KEY = ("model", "layer", "neuron")
-NAMES = ["the", "green", "yellow", "blue", "table"]
-COLOURS = [[0, 1, 0], [1, 0.2, 0], [1, 0.1, 0], [1, 0, 0], [0, 0, 1]]
-VECTORS = Vectors(
-    NAMES, np.full(5, 0.1), (np.array(COLOURS) / np.linalg.norm(COLOURS, axis=1)[:, None]).astype("f4")
-)
 WINDOW = dict(from_neuron=0, from_rank=0, start=0, tokens=["a"], activations=[1.0], activation=1.0)
 
 
@@ -107,7 +101,8 @@ def test_what_is_held_out_is_in_no_prompt_nor_are_its_variants():
     )
     assert evidence.held_out(row) == [2]
     seen = evidence.shown(row, scored=True)
-    assert seen == evidence.Evidence(["a", "c"], ["a", "c"], ["a1", "c1"], ["⟦a⟧1", "⟦c⟧1"], ["c9"])
+    assert (seen.mats, seen.words, seen.phrases) == (["a", "c"], ["a", "c"], ["a1", "c1"])
+    assert (seen.marked, seen.raised) == (["⟦a⟧1", "⟦c⟧1"], ["c9"])
     assert evidence.shown(row, scored=False).raised == ["b9", "c9"]
     assert "b" not in prompts.describe(seen).data.replace('"phrases"', "")
 
@@ -118,7 +113,7 @@ def test_a_lexical_description_tells_more_than_that_of_another_neuron(scored):
     for row in found["scores"].to_pylist():
         means.setdefault((row["control"], row["method"]), []).append(row["balanced_accuracy"])
     for method in prompts.METHODS:
-        assert np.mean(means["none", method]) > np.mean(means["other", method]) + 0.15
+        assert np.mean(means["none", method]) > np.mean(means["other", method]) + 0.1
     own = {row["neuron"]: row["f1"] for row in found["scores"].to_pylist() if row["control"] == "none"}
     assert own.keys() == {row["neuron"] for row in found["feature_neurons"].to_pylist()}
     assert run(scored[0]).made is False
@@ -212,41 +207,6 @@ def test_marks_in_texts_are_never_taken_for_ours(tokens, data):
     assert text.count("⟦") == text.count("⟧") <= len(places)
     plain = "".join(tokens).replace("⟦", "[").replace("⟧", "]")
     assert text.replace("⟦", "").replace("⟧", "") == plain
-
-
-@pytest.mark.parametrize(
-    ("description", "fitting", "other"),
-    [
-        ('the word "of"', ["a", " of", " it"], ["office", " off"]),
-        ('the token ","', ["a", ","], ["a", "."]),
-        ('the token "s" in "sahara", "savannah"', [" s", "ahara"], [" a", "s "[1:]]),
-        ('numbers: "1853", "1809" and 3 more', [" in", " 1", "999"], [" in", " x1"]),
-        ('words that begin with "south": "south"', [" South", "ern"], [" north"]),
-        ('words that end in "aceae": "rosaceae"', [" Faga", "ceae"], [" ace"]),
-        ('words like "blue": "green", "yellow"', [" Green"], [" table"]),
-        ('"and", "or"', [" or"], [" for"]),
-        ('the word "old", beside "world"', [" old", " world"], [" old", " house"]),
-        ('the token "\\"", beside "a"', ['"', " a"], ['"', " b"]),
-        ('the token ", beside"', [", beside "], ["beside"]),
-    ],
-)
-def test_a_lexical_description_is_taken_literally(description, fitting, other):
-    rule = lexical.read(description, VECTORS)
-    assert rule.fits(fitting)
-    assert not rule.fits(other)
-
-
-def test_words_like_some_reach_as_far_as_the_farthest_of_them():
-    rule = lexical.read('words like "table": "green", "blue"', VECTORS)
-    assert rule.fits(["yellow"])
-    assert not rule.fits(["the"])
-
-
-def test_where_tokens_are_marked_only_those_count():
-    rule = lexical.read('the word "southern"', VECTORS)
-    tokens = [" the", " south", "ern", " sea"]
-    assert rule.fits(tokens, [2])
-    assert not rule.fits(tokens, [0, 3])
 
 
 def test_a_call_holds_five_windows_of_one_neuron():

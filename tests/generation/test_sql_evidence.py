@@ -1,7 +1,7 @@
 """310 and 320: what a describer is shown, on rows written by hand."""
 
-from by_hand import BEFORE, MAT, map_row, retentions, variant, word
-from conftest import rows, run_sql
+from by_hand import BEFORE, MAT, map_row, retentions, variant
+from conftest import SURE, rows, run_sql
 
 MARKED = {
     "maps": rows(
@@ -10,7 +10,12 @@ MARKED = {
         map_row(1, mat=" ;", phrase="a ;"),
         map_row(2, mat=" Red", phrase="again", duplicate=True),
     ),
-    "words": rows("words", word("a", 0), word("Red", 1, is_mat=True)),
+    "mat_words": rows(
+        "mat_words",
+        dict(rank=0, duplicate=False, token="red", word="red", whole_word="red", activation=1.0),
+        dict(rank=1, duplicate=False, token=";", activation=1.0),
+        dict(rank=2, duplicate=True, token="red", word="red", whole_word="red", activation=1.0),
+    ),
 }
 
 
@@ -25,7 +30,8 @@ def test_a_describer_is_shown_distinct_maps_with_the_mat_marked():
 def test_the_mats_own_marks_are_not_taken_for_ours():
     tokens = ["a", "⟦b⟧", " c⟧"]
     one = map_row(0, start=0, mat_index=1, tokens=tokens, mat="⟦b⟧")
-    [found] = run_sql("310_marked.sql", {"maps": rows("maps", one), "words": rows("words")})
+    word = dict(rank=0, duplicate=False, token="⟦b⟧", activation=1.0)
+    [found] = run_sql("310_marked.sql", {"maps": rows("maps", one), "mat_words": rows("mat_words", word)})
     assert found["marked_phrase"] == "a⟦[b]⟧ c]"
 
 
@@ -41,7 +47,8 @@ def test_evidence_holds_distinct_maps_and_the_variants_above_their_originals():
     [found] = run_sql(
         "320_evidence.sql",
         {
-            "selected": rows("selected", {"avg_activation": 1.0}),
+            "selected": rows("selected", SURE | {"avg_activation": 1.0}),
+            "verdicts": rows("verdicts", SURE | {"likely_kind": "set", "ranks": [0]}),
             "marked": rows("marked", *run_sql("310_marked.sql", MARKED)),
             "variants": rows("variants", *[v for v, _ in given]),
             "retentions": retentions(given),
@@ -51,4 +58,4 @@ def test_evidence_holds_distinct_maps_and_the_variants_above_their_originals():
     assert found["mat_words"] == ["red", ";"]
     assert found["max_phrases"] == ["a Red", "a ;"]
     assert (found["raised_phrases"], found["raised_ranks"]) == (["x", "green"], [1, 0])
-    assert found["ranks"] == [0, 1]
+    assert (found["ranks"], found["own_ranks"], found["activations"]) == ([0, 1], [0], [1.0, 1.0])

@@ -42,6 +42,9 @@ def sample(demo, ids, activations, layer, neuron, rank):  # noqa: PLR0913
     )
 
 
+TEXTS = ("mats", "mat_words", "max_phrases", "marked_phrases")
+
+
 @pytest.fixture(scope="module")
 def made(samples):
     """The windows of all these neurons."""
@@ -52,14 +55,17 @@ def made(samples):
         for row in samples.to_pylist()
     ]
     ranks = list(range(N_TEXTS))
-    shown = {name: [f"{name} {rank}" for rank in ranks] for name in EVIDENCE if EVIDENCE[name]}
+    shown = {name: [f"{name} {rank}" for rank in ranks] for name in TEXTS}
     inputs = {
         "samples": samples,
         "vectors": rows("vectors", *vectors),
         "evidence": rows(
             "evidence",
             *[
-                EVIDENCE | shown | dict(model="demo", layer=layer, neuron=neuron, ranks=ranks)
+                EVIDENCE
+                | shown
+                | dict(model="demo", layer=layer, neuron=neuron, ranks=ranks, own_ranks=ranks)
+                | dict(activations=[1.0] * N_TEXTS)
                 for layer, neuron in itertools.product(LAYERS, NEURONS)
             ],
         ),

@@ -2,118 +2,242 @@
 
 import numpy as np
 import pytest
-from conftest import rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_likeness import ANOTHER_KIND, ONE_KIND, OTHERS, inputs_of, made, neuron, noise
 
-from pipeline.config import Config
 from pipeline.identification import groups
 
-CONFIG = Config(similarity=0.6, group_similarity=0.5, group_maps=2)
-TREES, NUMBERS = [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]
+
+def symmetric(count, seed, spread=2.0):
+    scores = spread * np.random.default_rng(seed).normal(size=(count, count))
+    scores = np.triu(scores, 1)
+    return scores + scores.T
 
 
-def maps_and_vectors(*given):
-    """`given` are (neuron, rank, vector, duplicate), or with a layer in front."""
-    given = [each if len(each) == 5 else (0, *each) for each in given]
-    usual = dict(mat_index=0, start=0, tokens=["a"], activations=[1.0], phrase="a", max_activation=1.0)
-    usual |= dict(text_before="", text_after="")
-    maps = [
-        usual | dict(layer=layer, neuron=n, rank=r, mat=f"m{r}", duplicate=d) for layer, n, r, _, d in given
+def mean_between(scores, one, other):
+    return float(np.mean([scores[i, j] for i in one for j in other]))
+
+
+def mean_within(scores, own):
+    return float(np.mean([scores[i, j] for i in own for j in own if i < j]))
+
+
+def slow_nodes(scores):
+    """Join the two parts of the highest mean score until one is left: each node with the mean score of its
+    two parts."""
+    parts, nodes = [[i] for i in range(len(scores))], []
+    while len(parts) > 1:
+        mean, a, b = max(
+            (mean_between(scores, one, other), i, j)
+            for i, one in enumerate(parts)
+            for j, other in enumerate(parts[:i])
+        )
+        parts[b] = sorted(parts[b] + parts.pop(a))
+        nodes.append((tuple(parts[b]), mean))
+    return nodes
+
+
+SCORES = st.builds(symmetric, st.integers(2, 12), st.integers(0, 10**6), st.sampled_from([0.1, 1.0, 5.0]))
+
+
+@given(SCORES)
+@settings(deadline=None, max_examples=60)
+def test_a_tree_joins_what_is_most_alike_on_the_mean_over_pairs(scores):
+    tree = groups.Tree(scores)
+    nodes = slow_nodes(scores)
+    assert [tuple(np.flatnonzero(own).tolist()) for own in tree.members] == [own for own, _ in nodes]
+    assert tree.between == pytest.approx([mean for _, mean in nodes], abs=1e-6)
+    assert tree.within == pytest.approx([mean_within(scores, own) for own, _ in nodes], abs=1e-6)
+    assert tree.sizes.tolist() == [len(own) for own, _ in nodes]
+
+
+@given(SCORES)
+@settings(deadline=None, max_examples=60)
+def test_contrasts_are_those_of_pairs_within_and_between(scores):
+    tree = groups.Tree(scores)
+    k = len(scores)
+    found = groups.contrasts(tree, scores, np.full(k, 1 / k))
+    nodes = [np.flatnonzero(own).tolist() for own in tree.members]
+    for i, one in enumerate(nodes):
+        for j, other in enumerate(nodes):
+            if found[i, j] == -np.inf:
+                continue
+            assert not set(one) & set(other)
+            own = [scores[a, b] for part in (one, other) for a in part for b in part if a < b]
+            between = [scores[a, b] for a in one for b in other]
+            error = np.sqrt(1 / len(own) + 1 / len(between))
+            assert found[i, j] == pytest.approx((np.mean(own) - np.mean(between)) / error, abs=1e-5)
+
+
+@given(SCORES)
+@settings(deadline=None, max_examples=60)
+def test_groups_have_no_unit_in_common(scores):
+    tree = groups.Tree(scores)
+    contrast = groups.contrasts(tree, scores, np.full(len(scores), 1 / len(scores)))
+    for chosen in (groups.together(tree), groups.separate(contrast)):
+        assert (tree.members[chosen].sum(0) <= 1).all()
+
+
+def blocks(*sizes, within=3.0, between=0.0):
+    """Scores of units of several things."""
+    label = np.repeat(np.arange(len(sizes)), sizes)
+    scores = np.where(label[:, None] == label, within, between)
+    np.fill_diagonal(scores, 0)
+    return scores
+
+
+def separated(scores, weights=None):
+    k = len(scores)
+    tree = groups.Tree(scores)
+    weights = np.full(k, 1 / k) if weights is None else np.array(weights)
+    chosen = groups.separate(groups.contrasts(tree, scores, weights))
+    return sorted(np.flatnonzero(tree.members[node]).tolist() for node in chosen)
+
+
+def test_things_that_are_alike_only_within_are_apart():
+    assert separated(blocks(4, 4)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert separated(blocks(3, 4, 5)) == [[0, 1, 2], [3, 4, 5, 6], [7, 8, 9, 10, 11]]
+
+
+def test_one_thing_is_not_apart_from_itself():
+    assert separated(blocks(8)) == []
+    assert separated(blocks(8, within=0.1)) == []
+
+
+def test_things_that_are_alike_to_each_other_too_are_not_apart():
+    assert separated(blocks(4, 4, between=1.2)) == []
+
+
+def test_what_has_little_of_the_activation_is_no_thing_of_its_own():
+    assert separated(blocks(4, 4), [0.24] * 4 + [0.01] * 4) == []
+
+
+def test_what_is_alike_down_to_the_least_score_is_together():
+    tree = groups.Tree(blocks(3, 2, between=0.5))
+    found = [np.flatnonzero(tree.members[node]).tolist() for node in groups.together(tree)]
+    assert sorted(found) == [[0, 1, 2], [3, 4]]
+    assert len(groups.together(groups.Tree(blocks(3, 2, between=0.8)))) == 1
+    assert groups.together(groups.Tree(blocks(1, 1, 1))) == []
+
+
+class Independent:
+    """Scores of pairs that are drawn one by one."""
+
+    def points(self, count, draw, *, even=False):
+        return draw.integers(0, 2**31, count)
+
+    def drawn_scores(self, points):
+        return np.array([symmetric(20, int(point), 1.0)[np.triu_indices(20, 1)] for point in points])
+
+
+@pytest.fixture(scope="module")
+def null():
+    return groups.GroupNull(Independent(), np.random.default_rng(0), "chance")
+
+
+def best_of(scores, size):
+    tree = groups.Tree(scores)
+    return max(within for within, own in zip(tree.within, tree.sizes, strict=True) if own >= size)
+
+
+@pytest.mark.parametrize(("k", "size"), [(2, 2), (6, 3), (12, 5), (20, 2)])
+def test_p_of_the_best_group_of_what_is_drawn_is_uniform(null, k, size):
+    drawn = [symmetric(k, seed, 1.0) for seed in range(300)]
+    p = np.array([null.p(k, size, best_of(scores, size)) for scores in drawn])
+    assert ((p > 0) & (p <= 1)).all()
+    assert np.mean(p <= 0.05) <= 0.1
+    assert 0.4 <= np.mean(p <= 0.5) <= 0.6
+
+
+def test_p_falls_with_likeness_and_with_size_and_is_above_0(null):
+    p = [null.p(10, 4, within) for within in (-9.0, 0.5, 1.0, 2.0, 99.0)]
+    assert p == sorted(p, reverse=True)
+    assert (p[0], p[-1]) == (1, pytest.approx(1 / 1001))
+    sizes = [null.p(10, size, 1.0) for size in range(2, 11)]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+TWO, ONE, AMONG, BY_PHRASES, BOTH, COPIED, REPEATED = range(100, 107)
+
+
+@pytest.fixture(scope="module")
+def found():
+    """Groups of a layer, by neuron: of random words all but these."""
+    given = [
+        neuron(TWO, [name for pair in zip(ONE_KIND[:4], ANOTHER_KIND[:4], strict=True) for name in pair]),
+        neuron(ONE, ONE_KIND[:8]),
+        neuron(AMONG, [*ONE_KIND[:4], *OTHERS[:4]], activations=[3.0] * 4 + [1.0] * 4),
+        neuron(BY_PHRASES, OTHERS[10:18], around=ANOTHER_KIND),
+        neuron(BOTH, ONE_KIND[8:16], around=ANOTHER_KIND),
+        neuron(COPIED, ONE_KIND[4:12], duplicates=(1, 6)),
+        neuron(REPEATED, [ONE_KIND[0]] * 8),
     ]
-    vectors = [
-        dict(layer=layer, neuron=n, rank=r, n_words=1, n_known=1, vector=v) for layer, n, r, v, _ in given
-    ]
-    return dict(maps=rows("maps", *maps), vectors=rows("vectors", *vectors))
+    rows = made(groups.STAGE, inputs_of([*noise(range(25)), *given]))
+    own = {row["neuron"]: [] for row in rows}
+    for row in rows:
+        own[row["neuron"]].append(row)
+    return own
 
 
-def grouped(*given, config=CONFIG):
-    inputs = maps_and_vectors(*given)
-    work = groups.STAGE.worker(inputs, config)
-    return [row for shard in groups.STAGE.shards(inputs, config) for row in work(shard).to_pylist()]
-
-
-def test_two_meanings_are_two_clean_groups_the_larger_first():
-    given = [(0, rank, NUMBERS if rank % 3 == 0 else TREES, False) for rank in range(6)]
-    first, second = grouped(*given)
-    assert (first["number"], first["n_maps"], first["ranks"]) == (0, 4, [1, 2, 4, 5])
-    assert (second["number"], second["n_maps"], second["mats"]) == (1, 2, ["m0", "m3"])
-    assert first["similarity"] == pytest.approx(1)
+def test_two_sets_of_words_are_two_clean_groups_the_strongest_first(found):
+    first, second = found[TWO]
+    assert (first["number"], first["ranks"]) == (0, [0, 2, 4, 6])
+    assert (second["number"], second["ranks"]) == (1, [1, 3, 5, 7])
+    assert (first["n_maps"], first["n_units"], first["by"]) == (4, 4, "words")
+    assert first["mats"] == ONE_KIND[:4]
     assert first["clean"] and second["clean"]
+    assert first["coverage"] + second["coverage"] == pytest.approx(1)
 
 
-def test_near_duplicates_and_maps_without_a_vector_are_in_no_group():
-    found = grouped((0, 0, TREES, False), (0, 1, TREES, True), (0, 2, None, False), (1, 0, NUMBERS, False))
-    assert [(row["neuron"], row["ranks"]) for row in found] == [(0, [0]), (1, [0])]
-    assert [(row["similarity"], row["clean"]) for row in found] == [(None, False)] * 2
+def test_one_set_of_words_is_one_clean_group(found):
+    [row] = found[ONE]
+    assert (row["ranks"], row["clean"], row["by"]) == (list(range(8)), True, "words")
+    assert (row["coverage"], row["p"]) == (pytest.approx(1), pytest.approx(1 / 1001))
 
 
-def test_a_group_that_is_small_or_less_alike_than_a_candidate_is_not_clean():
-    apart = [[1.0, 0.0, 0.0], [0.55, float(np.sqrt(1 - 0.55**2)), 0.0]]
-    [found] = grouped(*[(0, rank, vector, False) for rank, vector in enumerate(apart)])
-    assert (found["similarity"], found["clean"]) == (pytest.approx(0.55), False)
-    small = Config(group_maps=3)
-    assert not any(
-        row["clean"] for row in grouped((0, 0, TREES, False), (0, 1, TREES, False), config=small)
-    )
+def test_a_set_among_other_words_is_a_clean_group_with_its_share_of_the_activation(found):
+    row = found[AMONG][0]
+    assert set(row["ranks"]) >= {0, 1, 2, 3}
+    assert row["n_maps"] <= 5
+    assert row["clean"] and row["p"] <= 0.05
+    assert row["coverage"] == pytest.approx(0.75 if row["n_maps"] == 4 else 13 / 16)
 
 
-def test_neurons_of_one_number_in_two_layers_are_two_neurons():
-    alike = grouped(*[(layer, 7, rank, TREES, False) for layer in (0, 1) for rank in range(2)])
-    assert [(row["layer"], row["neuron"], row["ranks"]) for row in alike] == [
-        (0, 7, [0, 1]),
-        (1, 7, [0, 1]),
-    ]
-    apart = grouped((0, 7, 0, TREES, False), (0, 7, 1, TREES, False), (1, 7, 2, NUMBERS, False))
-    assert [(row["layer"], row["ranks"]) for row in apart] == [(0, [0, 1]), (1, [2])]
+def test_groups_are_of_phrases_only_where_words_give_no_clean_one(found):
+    row = found[BY_PHRASES][0]
+    assert (row["by"], row["clean"]) == ("phrases", True)
+    assert {row["by"] for row in found[BOTH]} == {"words"}
 
 
-def test_a_neuron_is_in_one_shard_whatever_the_number_of_rows():
-    sizes = (4100, 3000, 3000, 20)  # a shard has 4096 rows, or more where a neuron has
-    many = [(layer, 7, rank, TREES, False) for layer, size in enumerate(sizes) for rank in range(size)]
-    shards = list(groups.STAGE.shards(maps_and_vectors(*many), CONFIG))
-    assert [len(shard) for shard in shards] == [4100, 6000, 20]
-    assert [set(shard["layer"].to_pylist()) for shard in shards] == [{0}, {1, 2}, {3}]
+def test_near_duplicates_are_in_no_group(found):
+    [row] = found[COPIED]
+    assert row["ranks"] == [0, 2, 3, 4, 5, 7]
+    assert row["coverage"] == pytest.approx(1)
+
+
+def test_a_word_that_is_repeated_is_no_group(found):
+    assert not any(row["by"] == "words" for row in found.get(REPEATED, []))
+
+
+def test_random_words_seldom_have_a_clean_group(found):
+    clean = [any(row["clean"] for row in found.get(number, [])) for number in range(25)]
+    assert np.mean(clean) <= 0.3
+
+
+def test_groups_are_numbered_by_coverage_and_have_no_map_in_common(found):
+    for own in found.values():
+        assert [row["number"] for row in own] == list(range(len(own)))
+        coverage = [row["coverage"] for row in own]
+        assert coverage == sorted(coverage, reverse=True)
+        ranks = [rank for row in own for rank in row["ranks"]]
+        assert len(ranks) == len(set(ranks))
+        assert all(0 < row["p"] <= 1 and row["n_units"] >= 2 for row in own)
+
+
+def test_a_layer_of_few_neurons_has_no_groups():
+    assert made(groups.STAGE, inputs_of(noise(range(19)))) == []
 
 
 def test_nothing_gives_nothing():
-    assert grouped() == []
-
-
-def slow_clusters(matrix, least):
-    """Join the two groups of the highest mean cosine as long as it is high enough: the definition."""
-    found = [[i] for i in range(len(matrix))]
-    while len(found) > 1:
-        mean, a, b = max(
-            (float(np.mean(matrix[x] @ matrix[y].T)), -i, -j)
-            for i, x in enumerate(found)
-            for j, y in enumerate(found[:i])
-        )
-        if mean < least:
-            break
-        found[-b] += found.pop(-a)
-    return {frozenset(group) for group in found}
-
-
-@given(st.integers(2, 9), st.integers(0, 10**6), st.floats(-0.5, 0.9))
-@settings(deadline=None)
-def test_groups_are_those_of_the_definition(count, seed, least):
-    matrix = np.random.default_rng(seed).normal(size=(count, 4))
-    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
-    labels = groups.cluster(matrix, least)
-    found = {frozenset(np.flatnonzero(labels == label).tolist()) for label in set(labels.tolist())}
-    assert found == slow_clusters(matrix, least)
-
-
-def test_every_distinct_map_with_a_vector_is_in_one_group(small_tables):
-    found = [(r["neuron"], rank) for r in small_tables["groups"].to_pylist() for rank in r["ranks"]]
-    known = {
-        (row["neuron"], row["rank"])
-        for row in small_tables["vectors"].to_pylist()
-        if row["vector"] is not None
-    }
-    wanted = {
-        (row["neuron"], row["rank"]) for row in small_tables["maps"].to_pylist() if not row["duplicate"]
-    }
-    assert len(found) == len(set(found))
-    assert set(found) == known & wanted
+    assert made(groups.STAGE, inputs_of([])) == []

@@ -149,21 +149,3 @@ def test_the_mats_words_have_a_similarity_of_their_own():
     mats = [[1.0, 0.0], [1.0, 0.0], None]
     [found] = similarity([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], mat_vectors=mats)
     assert found["mat_similarity"] == pytest.approx(1)
-
-
-def test_candidates_are_at_or_above_the_threshold_and_never_null():
-    values = [0.5, 0.49, None, 0.9]
-    found = run_sql(
-        "160_candidates.sql",
-        {
-            "similarity": rows(
-                "similarity",
-                *[
-                    {"neuron": n, "n_maps": 2, "n_distinct": 2, "similarity": v}
-                    for n, v in enumerate(values)
-                ],
-            )
-        },
-        similarity=0.5,
-    )
-    assert [row["neuron"] for row in found] == [0, 3]

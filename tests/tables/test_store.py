@@ -7,13 +7,13 @@ import signal
 
 import pyarrow as pa
 import pytest
-from conftest import no_file_grows, rows
+from conftest import CANDIDATE, no_file_grows, rows
 
 from pipeline import tables
 from pipeline.errors import StoreError, TableError
 from pipeline.tables.store import Store
 
-DATA = rows("candidates", {"similarity": 0.5}, {"neuron": 1, "similarity": 0.6})
+DATA = rows("candidates", CANDIDATE, CANDIDATE | {"neuron": 1, "similarity": 0.6})
 FACTS = {"created": "2026-01-01", "warnings": [], "made_of": {}}
 
 
@@ -37,7 +37,7 @@ def test_what_is_written_is_read_back(store):
 
 def test_a_table_that_breaks_its_schema_is_not_written(store):
     with pytest.raises(TableError):
-        store.write("candidates", "k", rows("candidates", {"similarity": None}), FACTS)
+        store.write("candidates", "k", rows("candidates", CANDIDATE | {"p": None}), FACTS)
     assert not store.folder.exists()
 
 
@@ -157,7 +157,14 @@ def test_a_manifest_that_lists_another_file_is_noticed(store):
 
 
 KEPT = pa.table(
-    {"key": ["k", "l"], "similarity": [0.5, 0.6], "mat_similarity": pa.array([None, 0.5], pa.float64())},
+    {
+        "key": ["k", "l"],
+        "similarity": [0.5, 0.6],
+        "mat_similarity": pa.array([None, 0.5], pa.float64()),
+        "p": [0.1, 0.2],
+        "q": [0.1, 0.2],
+        "way": ["chance", "chance"],
+    },
     schema=tables.TABLES["candidates"].kept,
 )
 

@@ -151,7 +151,7 @@ def test_rows_of_two_layers_are_each_measured_in_their_own(small_tables, demo):
         for row, ids in drawn(encodings, 10):
             acts = demo.activations(torch.tensor([ids]), row["layer"])[0, row["phrase_start"] :]
             expected = acts[:, row["neuron"]].max().item()
-            assert together[row["key"]] == (pytest.approx(expected, rel=1e-5), "ok")
+            assert together[row["key"]] == (pytest.approx(expected, rel=1e-5, abs=1e-8), "ok")
     off = [together[f"0 {row['key']}"][0] / together[f"1 {row['key']}"][0] - 1 for row in own]
     assert np.median(np.abs(off)) > 0.1
 

@@ -2,9 +2,9 @@
 
 import pytest
 from by_hand import AFTER, BEFORE, MAT, map_row, retentions, variant, word
-from conftest import EVIDENCE, rows, run_sql
+from conftest import EVIDENCE, SURE, rows, run_sql
 
-CANDIDATE = {"similarity": 0.7}
+CANDIDATE = dict(similarity=0.7, p=0.001, q=0.01, way="chance")
 
 
 def near(name, *neighbours, kind="synonym"):
@@ -170,43 +170,25 @@ def test_a_layer_whose_maximum_is_not_positive_normalises_to_null(values):
     assert normalised(*values) == [None, None]
 
 
-def selected(activation, selectivity):
-    given = [
-        {"neuron": 0, "normalised_activation": 0.5, "selectivity": 0.3},
-        {"neuron": 1, "normalised_activation": 0.49, "selectivity": 0.9},
-        {"neuron": 2, "normalised_activation": 1.0, "selectivity": None},
-        {"neuron": 3, "normalised_activation": None, "selectivity": 0.9},
-    ]
-    params = {"activation": activation, "selectivity": selectivity}
-    found = run_sql("290_selected.sql", {"normalised": rows("normalised", *given)}, **params)
-    return [row["neuron"] for row in found]
-
-
-def test_feature_neurons_are_at_or_above_the_threshold_and_selectivity_is_off_by_default():
-    assert selected(0.5, float("-inf")) == [0, 2]
-
-
-def test_a_least_selectivity_leaves_out_what_has_less_or_none():
-    assert selected(0.0, 0.3) == [0, 1]
-
-
 def test_a_feature_neuron_carries_its_scores_description_and_phrases():
     counts = dict.fromkeys(("n_originals", "n_variants", "n_raised", "n_lost", "n_lossy"), 1)
     scores = {"avg_activation": 2.0, "normalised_activation": 0.5, "selectivity": 0.3}
     [found] = run_sql(
         "410_feature_neurons.sql",
         {
-            "selected": rows("selected", scores),
+            "selected": rows("selected", scores | SURE),
             "candidates": rows("candidates", CANDIDATE, CANDIDATE | {"neuron": 1}),
             "averages": rows("averages", scores_of(counts, retention=0.8)),
             "evidence": rows("evidence", EVIDENCE),
+            "covered": rows("covered", {"coverage": 0.8}),
+            "group_descriptions": rows("group_descriptions"),
             "descriptions": rows(
                 "descriptions", {"describer": "lexical", "description": "d", "status": "ok"}
             ),
             "scores": rows("scores", score("none", 0.9), score("other", 0.1)),
         },
     )
-    assert found["similarity"] == 0.7
+    assert (found["similarity"], found["kind"], found["description_coverage"]) == (0.7, "set", 0.8)
     assert (found["retention"], found["description"], found["max_phrases"]) == (0.8, "d", ["a b"])
     assert (found["detection_f1"], found["fuzzing_f1"]) == (0.9, None)
 

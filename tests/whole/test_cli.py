@@ -180,7 +180,7 @@ def test_show_marks_the_mat_or_colours_by_activation(small, small_tables, capsys
     code, out, _ = asked(capsys, "show", "--data", small.data, row["neuron"])
     assert code == 0
     assert f"[{terminal.plain(row['mat'])}]" in out
-    assert len(out.splitlines()) == 2 + 20
+    assert len(out.splitlines()) == 3 + 20
     with database.connect(small) as con:
         coloured = terminal.neuron(con, row["neuron"], colour=True)
     assert "\x1b[48;2;75;255;75;" in coloured  # the MAT has the full colour

@@ -209,4 +209,4 @@ def test_the_plan_tells_of_tables_made_with_another_version_of_a_package_that_de
     told = re.findall(r"^\d{3} (\w+) +done .*; made with torch 0\.0\.1, here is 2", found.stdout, re.M)
     # of those that are not empty, all whose code imports torch, by way of other modules too
     assert set(told) >= {"samples", "synonyms", "encodings", "activations"}
-    assert not set(told) & {"maps", "words", "similarity", "groups", "windows", "feature_neurons"}
+    assert not set(told) & {"maps", "words", "similarity", "chances", "windows", "feature_neurons"}

@@ -12,7 +12,7 @@ import pyarrow as pa
 from pipeline import __version__
 from pipeline.config import EMBEDDED, Config
 from pipeline.engine.made import Tables
-from pipeline.results import render
+from pipeline.results import database, findings, render
 from pipeline.results.publish import hub
 from pipeline.samples.neuroscope import pages
 from pipeline.tables import TABLES, VERSION
@@ -36,6 +36,9 @@ def text(config: Config, tables: Tables, repo: str, tag: str) -> str:
     """The card in Markdown, with front matter that names a config for every table with rows."""
     rows = {table: tables.n_rows(table) for table in tables}
     name = f"{config.model_name}, layer {config.layer}"
+    with database.over(config, tables) as con:
+        layers, surest = findings.layers(con), findings.neurons(con)[:_SHOWN]
+        steps = findings.rows(con, "from funnel order by model, layer, step")
     return render.markdown("card.md").render(
         front_matter=hub.front_matter(_facts(name, rows)),
         name=name,
@@ -47,7 +50,15 @@ def text(config: Config, tables: Tables, repo: str, tag: str) -> str:
         rows=rows,
         first=_first(rows),
         tables=[TABLES[table] for table in tables],
-        strongest=_strongest(tables),
+        found=[
+            "; ".join([findings.headline(layer, config), *findings.remarks(layer, config)])
+            for layer in layers
+        ],
+        ways={layer.way for layer in layers},
+        given=config.values(("similarity", "activation")),
+        steps=steps,
+        surest=surest,
+        percent=findings.percent,
         sources=sources(config, tables),
     )
 
@@ -75,11 +86,6 @@ def _facts(name: str, rows: dict[str, int]) -> dict[str, Any]:
 def _first(rows: dict[str, int]) -> str:
     """The table to look at first: the result, unless it has no rows."""
     return "feature_neurons" if rows["feature_neurons"] else "similarity"
-
-
-def _strongest(tables: Tables) -> list[dict[str, Any]]:
-    neurons = tables["feature_neurons"].sort_by([("avg_activation", "descending"), ("neuron", "ascending")])
-    return neurons.slice(0, _SHOWN).to_pylist()
 
 
 def sources(config: Config, tables: Mapping[str, pa.Table]) -> list[tuple[str, str, str]]:

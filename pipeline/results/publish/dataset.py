@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from pipeline import __version__
-from pipeline.config import EMBEDDED, Config
+from pipeline.config import EMBEDDED, KINDS, THRESHOLDS, Config
 from pipeline.engine.made import Tables
 from pipeline.resources import resource
 from pipeline.results import database, folders
@@ -26,7 +26,8 @@ from pipeline.tables import TABLES, VERSION, VIEWS, fingerprint
 _FILES = re.compile(r"[a-z_]+/train-\d{5}-of-\d{5}\.parquet|README\.md|neurons\.sql|LICENSE-WordNet\.txt")
 _SHARD_BYTES = 512 * 2**20
 _WORDNET = "LICENSE-WordNet.txt"
-_ASKED = ("similarity", "activation", "selectivity", "windows_per_call")  # settings that views read
+# settings that views read
+_ASKED = ("fdr", "coverage", "kinds", "similarity", "activation", "selectivity", "windows_per_call")
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _sha256(path: Path) -> str:
 
 def _views(made: dict[str, Any], tables: Tables) -> str:
     """SQL that makes a view of each table, with comments, the settings, views over them, and the macros."""
-    decided = {name: value for name, value in settings(tables).items() if value != "-inf"}  # that is none
+    decided = _given(settings(tables))
     values = ",\n".join(
         f"        ({_quoted(name)}, {'null' if decided.get(name) is None else _quoted(str(decided[name]))})"
         for name in _ASKED
@@ -130,6 +131,14 @@ def _views(made: dict[str, Any], tables: Tables) -> str:
             database.macros(),
         ]
     )
+
+
+def _given(decided: dict[str, Any]) -> dict[str, Any]:
+    """The settings that somebody gave, as they were given; without those whose value is that of none."""
+    given = {name: value for name, value in decided.items() if value != "-inf"}
+    if given["by_chance"]:
+        given |= dict.fromkeys(THRESHOLDS)
+    return given | dict(kinds=None if set(given["kinds"]) == set(KINDS) else ",".join(given["kinds"]))
 
 
 def _quoted(text: str) -> str:

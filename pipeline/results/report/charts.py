@@ -23,34 +23,39 @@ def script() -> str:
     return get_plotlyjs()
 
 
-def scatter(verified: Sequence[dict[str, Any]], least: tuple[float, float]) -> Chart:
-    """Similarity against normalised activation of verified neurons, with both thresholds.
+@dataclass(frozen=True)
+class Axis:
+    """What an axis of a scatter shows: the column of its rows, its title, and a limit to draw, if any."""
 
-    `verified` rows have label, page, similarity, normalised_activation and description; a click leads to
-    the page.
+    column: str
+    title: str
+    limit: float | None = None
+
+
+def scatter(rows: Sequence[dict[str, Any]], x: Axis, y: Axis, says: str) -> Chart:
+    """Two columns of neurons against each other, limits dashed; a click leads to a neuron's page.
+
+    Rows also have label, page and description.
     """
     import plotly.graph_objects as go
 
-    texts = [f"neuron {row['label']}: {row['description'] or 'not a feature neuron'}" for row in verified]
+    texts = [f"neuron {row['label']}: {row['description'] or 'not a feature neuron'}" for row in rows]
     figure = go.Figure(
         go.Scatter(
-            x=[row["similarity"] for row in verified],
-            y=[row["normalised_activation"] for row in verified],
-            customdata=[row["page"] for row in verified],
+            x=[row[x.column] for row in rows],
+            y=[row[y.column] for row in rows],
+            customdata=[row["page"] for row in rows],
             text=[_plain(text) for text in texts],
             hovertemplate="%{text}<extra></extra>",
             mode="markers",
             marker=dict(size=8, opacity=0.75),
         )
     )
-    figure.add_vline(x=least[0], line_dash="dash", line_color="gray")
-    figure.add_hline(y=least[1], line_dash="dash", line_color="gray")
-    figure.update_layout(
-        template="none", xaxis_title="similarity", yaxis_title="normalised activation", hovermode="closest"
-    )
-    says = (
-        f"{len(verified):,} verified neurons: similarity against normalised activation; dashed: thresholds"
-    )
+    if x.limit is not None:
+        figure.add_vline(x=x.limit, line_dash="dash", line_color="gray")
+    if y.limit is not None:
+        figure.add_hline(y=y.limit, line_dash="dash", line_color="gray")
+    figure.update_layout(template="none", xaxis_title=x.title, yaxis_title=y.title, hovermode="closest")
     return Chart(says, _json(figure))
 
 

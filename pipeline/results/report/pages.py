@@ -1,7 +1,8 @@
 """The report: static pages that open from disk, without a server or network.
 
-An overview with charts and a table of feature neurons, and a page for each neuron that was looked at. The
-templates escape everything that comes from outside.
+An overview that opens with a table of the feature neurons, each with a phrase, so that they can be judged
+at a glance, and a page for each neuron that was looked at. The templates escape everything that comes from
+outside.
 """
 
 from __future__ import annotations
@@ -16,15 +17,20 @@ from pipeline import __version__
 from pipeline.config import Config
 from pipeline.printable import plain
 from pipeline.progress import progress
-from pipeline.results import folders, render
-from pipeline.results.report import charts
+from pipeline.results import findings, folders, render
+from pipeline.results.findings import Row
+from pipeline.results.report import charts, distributions
 
 if TYPE_CHECKING:
     import duckdb
 
 IS_OURS = folders.is_a("report")
 _MOST = 10  # substitutions of each kind that a page shows
+_NEAR = 30  # nearest misses that the overview shows
+_THINGS = 3  # phrases of a neuron that stands for several things, one of each
 _SCORES = {
+    "q": ("q", "false discovery rate at which it is found: small is sure", "%.2g"),
+    "coverage": ("coverage", "share of its activation that what it stands for accounts for", "%"),
     "avg_activation": ("avg. activation", "mean over phrases and variants, raw units", "%.3g"),
     "normalised_activation": ("normalised", "the same, relative to the layer's highest", "%.2f"),
     "similarity": ("similarity", "mean cosine over pairs of phrases, -1 to 1", "%.2f"),
@@ -33,7 +39,13 @@ _SCORES = {
 }
 # the rows of each part of a page, in the order in which they are shown
 _PARTS = {
-    "maps": "from phrases order by model, layer, neuron, rank",
+    "maps": """
+        select phrases.*, list_contains(ranks, rank) as shows
+        from phrases
+        join verdicts using (model, layer, neuron)
+        order by model, layer, neuron, rank
+    """,
+    "tests": "from verdicts order by model, layer, neuron",
     "groups": "from described_groups order by model, layer, neuron, number",
     "windows": "from judged_windows order by model, layer, neuron, activation desc, judged_windows.window",
     "substitutions": f"""
@@ -68,20 +80,19 @@ class _Content:
 
     def __init__(self, con: duckdb.DuckDBPyConnection, config: Config) -> None:
         self.config = config
-        self.neurons = _rows(con, "from overview order by model, layer, neuron")
-        self.polysemantic = _rows(
-            con,
-            "select model, layer, neuron, similarity, groups from polysemantic_neurons() "
-            "order by mats_apart desc, n_grouped desc, model, layer, neuron",
-        )
-        self.steps = _rows(con, "from funnel order by model, layer, step")
-        self.parts = {name: _by_neuron(_rows(con, query)) for name, query in _PARTS.items()}
+        self.neurons = findings.rows(con, "from overview order by model, layer, neuron")
+        self.layers = findings.layers(con)
+        self.found = findings.neurons(con)
+        self.near = findings.near_misses(con, _NEAR)[:_NEAR]
+        self.misses = {_key(row): row for row in findings.rows(con, "from near_misses")}
+        self.steps = findings.rows(con, "from funnel order by model, layer, step")
+        self.parts = {name: _by_neuron(findings.rows(con, query)) for name, query in _PARTS.items()}
         self.places = list(dict.fromkeys((row["model"], row["layer"]) for row in self.neurons))
         self._folders = _folders(dict.fromkeys(model for model, _ in self.places))
-        for row in (*self.neurons, *self.polysemantic):
+        for row in (*self.neurons, *self.found, *self.near):
             row |= dict(label=self.label(_key(row)), page=self.page(_key(row)))
 
-    def of(self, part: str, key: Key) -> list[dict[str, Any]]:
+    def of(self, part: str, key: Key) -> list[Row]:
         """A neuron's rows of one part."""
         return self.parts[part].get(key, [])
 
@@ -117,16 +128,12 @@ def _folders(models: Iterable[str]) -> dict[str, str]:
     return folder_of
 
 
-def _rows(con: duckdb.DuckDBPyConnection, query: str, **given: Any) -> list[dict[str, Any]]:
-    return con.sql(query, params=given).to_arrow_table().to_pylist()
-
-
-def _key(row: dict[str, Any]) -> Key:
+def _key(row: Row) -> Key:
     return row["model"], row["layer"], row["neuron"]
 
 
-def _by_neuron(rows: list[dict[str, Any]]) -> dict[Key, list[dict[str, Any]]]:
-    grouped: dict[Key, list[dict[str, Any]]] = {}
+def _by_neuron(rows: list[Row]) -> dict[Key, list[Row]]:
+    grouped: dict[Key, list[Row]] = {}
     for row in rows:
         grouped.setdefault(_key(row), []).append(row)
     return grouped
@@ -144,7 +151,7 @@ def _pages(content: _Content) -> Iterator[tuple[str, str]]:
         yield row["page"], text
 
 
-def _beside(row: dict[str, Any], other: dict[str, Any] | None) -> int | None:
+def _beside(row: Row, other: Row | None) -> int | None:
     """The number of the neuron before or after one, if it is in the same layer."""
     is_same = other is not None and (other["model"], other["layer"]) == (row["model"], row["layer"])
     return other["neuron"] if other is not None and is_same else None
@@ -157,7 +164,7 @@ def phrases(
 
     Without `layer` or `model` those of the neurons with this number in every layer or model.
     """
-    rows = _rows(
+    rows = findings.rows(
         con,
         "from phrases where neuron = $neuron and layer = coalesce($layer, layer) "
         "and model = coalesce($model, model) order by model, layer, rank",
@@ -169,63 +176,71 @@ def phrases(
     return "".join(str(template.phrases(_coloured(maps))) for maps in _by_neuron(rows).values())
 
 
-def _overview(content: _Content) -> dict[str, Any]:
+def _overview(content: _Content) -> Row:
     """What the overview shows."""
-    config = content.config
-    scored = any(row["detection_f1"] is not None for row in content.neurons)
-    names = [name for name in _SCORES if scored or name != "detection_f1"]
-    chosen = sorted(
-        (row for row in content.neurons if row["is_selected"]),
-        key=lambda row: (-row["avg_activation"], _key(row)),
-    )
-    drawn = _charts(content)
+    by_threshold = any(not layer.by_chance for layer in content.layers)
+    drawn = distributions.drawn(content.neurons, content.config, by_chance=not by_threshold)
+    names = [
+        "q",
+        "coverage",
+        *(["similarity"] if by_threshold else []),
+        "normalised_activation",
+        "selectivity",
+        *(["detection_f1"] if any(row["detection_f1"] is not None for row in content.found) else []),
+    ]
     return dict(
         n_neurons=len(content.neurons),
         several=len(content.places) > 1,
+        summary=[
+            "; ".join([findings.headline(layer, content.config), *findings.remarks(layer, content.config)])
+            for layer in content.layers
+        ],
+        columns=["neuron", "kind", "description", *(_SCORES[name][0] for name in names)],
+        sorted_by=("normalised", "descending") if by_threshold else ("q", "ascending"),
+        kinds=sorted({row["kind"] for row in content.found}),
+        limits=[name for name in names if name in ("q", "similarity", "selectivity")],
+        neurons=[_in_table(row, names, content) for row in content.found],
+        missing="" if content.found else findings.missing(content.near, content.config),
+        near=[row | dict(phrases=_showing(row, row["likely_kind"], content)) for row in content.near],
         steps=content.steps,
         charts=drawn,
         figures=[chart.figure for chart in drawn],
-        columns=["neuron", "description", *(_SCORES[name][0] for name in names)],
-        neurons=[
-            row
-            | dict(
-                scores=[row[name] for name in names],
-                words=plain(" ".join([row["description"] or "", *row["max_phrases"]])).lower(),
-            )
-            for row in chosen
-        ],
-        polysemantic=[row for row in content.polysemantic if row["similarity"] < config.similarity],
         looked_at={row["label"]: row["page"] for row in content.neurons},
     )
 
 
-def _charts(content: _Content) -> list[charts.Chart]:
-    config = content.config
-    verified = [row for row in content.neurons if row["normalised_activation"] is not None]
-    return [
-        charts.scatter(verified, (config.similarity, config.activation)),
-        charts.histogram(
-            [row["similarity"] for row in content.neurons if row["similarity"] is not None],
-            "similarity",
-            "Similarity of all neurons' phrases; dashed: SIMILARITY",
-            config.similarity,
-        ),
-        charts.histogram(
-            [row["normalised_activation"] for row in verified],
-            "normalised activation",
-            "Normalised activation of verified neurons; dashed: ACTIVATION",
-            config.activation,
-        ),
-        charts.histogram(
-            [row["selectivity"] for row in verified if row["selectivity"] is not None],
-            "selectivity",
-            "Selectivity of verified neurons whose MATs are words",
-            config.selectivity,
-        ),
-    ]
+def _in_table(row: Row, names: list[str], content: _Content) -> Row:
+    """A feature neuron's row of the table."""
+    words = plain(" ".join([row["description"] or "", *(row["max_phrases"] or [])])).lower()
+    return row | dict(
+        scores=[(row[name], _number(row[name], _SCORES[name][2])) for name in names],
+        words=words,
+        fits=findings.percent(row["description_coverage"]),
+        phrases=_showing(row, row["kind"], content),
+    )
 
 
-def _neuron(row: dict[str, Any], content: _Content) -> dict[str, Any]:
+def _number(value: float | None, form: str) -> str:
+    """A number as its form says, % for a share; a dash where there is none."""
+    if value is None:
+        return "–"
+    return findings.percent(value) if form == "%" else form % value
+
+
+def _showing(row: Row, kind: str, content: _Content) -> list[Row]:
+    """The strongest MAP that shows what a neuron stands for, of several things one of each; coloured."""
+    key = _key(row)
+    maps = _coloured([each for each in content.of("maps", key) if not each["duplicate"]])
+    shown = [each for each in maps if each["shows"] or kind == "none"] or maps
+    if kind == "several":
+        clean = [group for group in content.of("groups", key) if group["clean"]]
+        firsts = [next((e for e in shown if e["rank"] in group["ranks"]), None) for group in clean]
+        each_once = {each["rank"]: each for each in firsts if each}
+        return list(each_once.values())[:_THINGS] or shown[:1]
+    return shown[:1]
+
+
+def _neuron(row: Row, content: _Content) -> Row:
     """What a neuron's page shows."""
     key = _key(row)
     changed = content.of("substitutions", key)
@@ -235,10 +250,20 @@ def _neuron(row: dict[str, Any], content: _Content) -> dict[str, Any]:
     return dict(
         neuron=row["neuron"],
         place=f"{row['model']}, layer {row['layer']}",
-        description=row["description"],
-        why=_why(row, content.config),
+        kind=row["kind"],
+        likely_kind=row["likely_kind"],
+        is_selected=row["is_selected"],
+        description=findings.described(row) if row["description"] else None,
+        why=_why(row, content.misses.get(key)),
+        tests=[
+            (name, test[column], meaning)
+            for test in content.of("tests", key)
+            for column, (name, meaning) in findings.TESTS.items()
+        ],
         address=address if address and address.startswith(("http://", "https://")) else None,
-        scores=[(name, row[score], meaning, form) for score, (name, meaning, form) in _SCORES.items()],
+        scores=[
+            (name, _number(row[score], form), meaning) for score, (name, meaning, form) in _SCORES.items()
+        ],
         maps=_coloured(content.of("maps", key)),
         substitutions=[
             ("Raised or kept it most", [r for r in synonyms if r["from_above"] <= _MOST]),
@@ -252,28 +277,22 @@ def _neuron(row: dict[str, Any], content: _Content) -> dict[str, Any]:
     )
 
 
-def _why(row: dict[str, Any], config: Config) -> str:
-    """Why a neuron has no description, and whether its MAPs fall into several clean groups."""
-    n_clean = row["n_clean_groups"]
-    several = f"; but its phrases fall into {n_clean} groups that are each alike" if n_clean > 1 else ""
-    if row["is_selected"]:
-        return f"no description: {row['status']}"
-    if row["is_candidate"]:
-        return "not a feature neuron: below ACTIVATION or SELECTIVITY"
-    return f"not a candidate: {row['reason'] or f'below SIMILARITY {config.similarity:g}'}{several}"
+def _why(row: Row, miss: Row | None) -> str:
+    """Why a neuron has no description."""
+    return f"no description: {row['status']}" if row["is_selected"] else findings.why_not(row, miss)
 
 
-def _coloured(maps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _coloured(maps: list[Row]) -> list[Row]:
     """A neuron's MAPs with their tokens as `_tokens` returns them."""
     peak = _peak(maps)
     return [each | dict(tokens=_tokens(each, peak, each["mat"])) for each in maps]
 
 
-def _peak(maps: list[dict[str, Any]]) -> float:
+def _peak(maps: list[Row]) -> float:
     return max((each["max_activation"] for each in maps), default=0.0)
 
 
-def _tokens(row: dict[str, Any], peak: float, mat: int | None = None) -> list[dict[str, Any]]:
+def _tokens(row: Row, peak: float, mat: int | None = None) -> list[Row]:
     """Tokens with their activation, and its share of the neuron's highest, 0 to 1."""
     return [
         dict(

@@ -32,7 +32,7 @@ const value = (row, column) => {
   const text = cell.dataset.value ?? cell.textContent;
   return text !== "" && !Number.isNaN(Number(text)) ? Number(text) : cell.dataset.value === "" ? null : text;
 };
-heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
+heads.forEach((head, column) => head.querySelector("button")?.addEventListener("click", () => {
   const down = head.getAttribute("aria-sort") !== "descending";
   heads.forEach((other) => other.removeAttribute("aria-sort"));
   head.setAttribute("aria-sort", down ? "descending" : "ascending");
@@ -46,19 +46,26 @@ heads.forEach((head, column) => head.querySelector("button").addEventListener("c
 }));
 
 // filtering
-const fields = ["search", "min-similarity", "min-selectivity"].map((id) => document.getElementById(id));
+const search = document.getElementById("search");
+const kind = document.getElementById("kind");
+const limits = [...document.querySelectorAll("#filters input[data-of]")];
 function filter() {
-  const [words, similarity, selectivity] = fields.map((field) => field.value.trim().toLowerCase());
-  const least = (text, given) => given === "" || (text !== "" && Number(text) >= Number(given));
+  const words = search.value.trim().toLowerCase();
+  const within = (row) => limits.every((limit) => {
+    const text = row.dataset[limit.dataset.of];
+    if (limit.value === "") return true;
+    const above = Number(text) - Number(limit.value);
+    return text !== "" && (limit.dataset.side === "most" ? above <= 0 : above >= 0);
+  });
   let shown = 0;
   for (const row of body.rows) {
     row.hidden = !(row.dataset.words.includes(words)
-      && least(row.dataset.similarity, similarity) && least(row.dataset.selectivity, selectivity));
+      && (kind.value === "" || row.dataset.kind === kind.value) && within(row));
     shown += !row.hidden;
   }
   document.getElementById("shown").textContent = `${shown} of ${body.rows.length}`;
 }
-fields.forEach((field) => field.addEventListener("input", filter));
+[search, kind, ...limits].forEach((field) => field.addEventListener("input", filter));
 document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
 filter();
 

@@ -91,7 +91,7 @@ def test_views_and_macros_answer_in_duckdb(made, small_tables, monkeypatch):
         con.execute((made.folder / "neurons.sql").read_text())
         found = con.sql("select neuron from feature_neurons_at(0.25, 0.1) order by neuron").fetchall()
         assert [n for (n,) in found] == small_tables["feature_neurons"]["neuron"].to_pylist()
-        with pytest.raises(duckdb.Error, match="from similarity 0.25 upwards"):
+        with pytest.raises(duckdb.Error, match="were not verified; run again with SIMILARITY=0.1"):
             con.sql("from feature_neurons_at(0.1, 0.1)").fetchall()
         neuron = small_tables["feature_neurons"]["neuron"][0].as_py()
         asked = f"from neighbours_of({neuron})", f"from activation_histogram({neuron})"
@@ -108,7 +108,10 @@ def test_the_card_says_what_how_and_whose(made, small, small_tables):
             assert f"### `{name}`" in text
             for column in table.columns:
                 assert f"| `{column.name}` | `{column.type}` |" in text
-    assert "at least 0.25" in text and "at least 0.1 " in text
+    assert "candidates (similarity &gt;= 0.25)" in text
+    assert "feature neurons (normalised activation &gt;= 0.1)" in text
+    assert "Thresholds decided" in text and "Chance decided" not in text
+    assert "cosine of at least 0.25;" in text and "at least 0.1. " in text
     assert 'load_dataset("ada/neurons", "feature_neurons"' in text
     assert "'hf://datasets/ada/neurons/feature_neurons/*.parquet'" in text
     assert "| model | demo | MIT, as feature-neurons |" in text

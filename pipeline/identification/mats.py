@@ -1,0 +1,117 @@
+"""What a neuron's MATs are, each thing once: words that are spelled alike, and MAPs of one text, are one
+unit.
+
+A word that is repeated is no evidence that a neuron's words mean alike, nor is a stem (hammer, hammered), a
+token that several words share (" fig" in figwort, figment), or boilerplate in which the MAT moves. So the
+tests of likeness compare units, each by the word that stands for it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.language.spelling import spelled_alike
+from pipeline.tables.columns import NEURON_KEY, SAMPLE_KEY
+
+_SAME_TEXT, _FEW = 0.6, 4  # shared words of two contexts of one text, and words that a context needs for it
+Key = tuple[str, int, int]  # model, layer, neuron
+
+
+@dataclass(frozen=True)
+class Mat:
+    """The MAT of a distinct MAP, as in `mat_words`.
+
+    Its token, the word read at it if there is one, the other words of the MAP, the activation (at least 0).
+    """
+
+    rank: int
+    token: str
+    word: str | None
+    context: tuple[str, ...]
+    activation: float
+
+
+@dataclass(frozen=True)
+class Unit:
+    """MATs that count once, strongest first.
+
+    `word` stands for them: what the tokens themselves spell if one of the words is just that, else the word
+    that activates most; None where no MAT is part of a word.
+    """
+
+    word: str | None
+    mats: tuple[Mat, ...]
+
+    @property
+    def activation(self) -> float:
+        """The sum over its MATs."""
+        return sum(mat.activation for mat in self.mats)
+
+
+def mats_of(mat_words: pa.Table, words: pa.Table) -> dict[Key, list[Mat]]:
+    """The MATs of each neuron's distinct MAPs, strongest first; neurons in order."""
+    around: dict[tuple, list[tuple[int, str]]] = defaultdict(list)
+    others = words.filter(~pc.field("is_mat")).select([*SAMPLE_KEY, "word_index", "word"])
+    for row in others.to_pylist():
+        around[tuple(row[name] for name in SAMPLE_KEY)].append((row["word_index"], row["word"]))
+    neurons: dict[Key, list[Mat]] = defaultdict(list)
+    for row in mat_words.filter(~pc.field("duplicate")).to_pylist():
+        own = sorted(around[tuple(row[name] for name in SAMPLE_KEY)])
+        neurons[tuple(row[name] for name in NEURON_KEY)].append(
+            Mat(row["rank"], row["token"], row["word"], tuple(word for _, word in own), row["activation"])
+        )
+    return dict(neurons)
+
+
+def _is_one_text(one: Mat, other: Mat) -> bool:
+    a, b = set(one.context), set(other.context)
+    return min(len(a), len(b)) >= _FEW and len(a & b) >= _SAME_TEXT * len(a | b)
+
+
+def units(mats: list[Mat]) -> list[Unit]:
+    """The units of a neuron's MATs, the one with the strongest MAT first."""
+    label = list(range(len(mats)))
+    for i, one in enumerate(mats):
+        for j, other in enumerate(mats[:i]):
+            same_word = (
+                one.word is not None and other.word is not None and spelled_alike(one.word, other.word)
+            )
+            if one.token == other.token or same_word or _is_one_text(one, other):
+                label = [label[j] if own == label[i] else own for own in label]
+    grouped: dict[int, list[Mat]] = defaultdict(list)
+    for mat, own in zip(mats, label, strict=True):
+        grouped[own].append(mat)
+    return [Unit(_representative(own), tuple(own)) for own in grouped.values()]
+
+
+def _representative(mats: list[Mat]) -> str | None:
+    weights: dict[str, float] = defaultdict(float)
+    for mat in mats:
+        if mat.word is not None:
+            weights[mat.word] += mat.activation
+    spelled = {mat.token for mat in mats} & weights.keys()
+    return max(spelled or weights, key=lambda word: (weights[word], word), default=None)
+
+
+def coverage(own: list[Mat], of: list[Mat]) -> float:
+    """The share that some MATs have of the activation of all, 0..1; of their number where all are 0."""
+    total = sum(mat.activation for mat in of)
+    part = sum(mat.activation for mat in own)
+    return part / total if total > 0 else len(own) / max(1, len(of))
+
+
+def ranks(own: list[Mat]) -> list[int]:
+    """The ranks of some MATs' MAPs, strongest first."""
+    return sorted(mat.rank for mat in own)
+
+
+def by_layer(table: pa.Table) -> Iterator[pa.Table]:
+    """The rows of each model and layer."""
+    places = table.select(["model", "layer"]).group_by(["model", "layer"]).aggregate([])
+    for model, layer in sorted(zip(*(places[n].to_pylist() for n in ("model", "layer")), strict=True)):
+        yield table.filter((pc.field("model") == model) & (pc.field("layer") == layer))

@@ -1,0 +1,196 @@
+"""What a run found, in words for terminal, report and card: what decided, how many, how sure, what is near.
+
+Reads the views funnel, overview and near_misses of a connection.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config import Config
+
+if TYPE_CHECKING:
+    import duckdb
+
+Row = dict[str, Any]
+# the tests of a neuron as verdicts name them, and what a low p of each says
+TESTS = {
+    "p_words": ("words", "the MATs' words mean alike"),
+    "p_group": ("group", "those of one group of its phrases are alike"),
+    "p_phrases": ("phrases", "what stands around the MATs is alike"),
+    "p_token": ("token", "one token or word stands out"),
+    "p_spelling": ("spelling", "one spelling stands out"),
+    "p_substitution": ("substitution", "related words keep the activation, unrelated ones do not"),
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What was found of a layer. `worst_q` is the largest q of its feature neurons, null without any;
+    `kinds` counts these by kind.
+    """
+
+    model: str
+    layer: int
+    way: str
+    n_neurons: int
+    n_candidates: int
+    n_found: int
+    worst_q: float | None
+    kinds: Counter[str]
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether chance decided, and not thresholds."""
+        return self.way == "chance"
+
+    @property
+    def place(self) -> str:
+        """Its name."""
+        return f"{self.model}, layer {self.layer}"
+
+
+def rows(con: duckdb.DuckDBPyConnection, query: str, **given: Any) -> list[Row]:
+    """The rows of a query as dictionaries."""
+    return con.sql(query, params=given).to_arrow_table().to_pylist()
+
+
+def layers(con: duckdb.DuckDBPyConnection) -> list[Layer]:
+    """What was found of each model and layer, in their order; none where no neuron was looked at."""
+    kinds: dict[tuple[str, int], Counter[str]] = {}
+    for row in rows(con, "select model, layer, kind from overview where is_selected"):
+        kinds.setdefault((row["model"], row["layer"]), Counter())[row["kind"]] += 1
+    counted = rows(
+        con,
+        """
+        select
+            model, layer, any_value(way) as way,
+            max(neurons) filter (step = 1) as n_neurons,
+            max(neurons) filter (what = 'candidates') as n_candidates,
+            max(neurons) filter (what = 'feature neurons') as n_found,
+            (
+                select max(q) from overview
+                where is_selected and overview.model = funnel.model and overview.layer = funnel.layer
+            ) as worst_q
+        from funnel
+        group by model, layer
+        order by model, layer
+        """,
+    )
+    return [Layer(**row, kinds=kinds.get((row["model"], row["layer"]), Counter())) for row in counted]
+
+
+def neurons(con: duckdb.DuckDBPyConnection) -> list[Row]:
+    """The rows of feature neurons in overview, the surest first; where thresholds decided, the strongest.
+
+    Of those that are equally sure, with the same q and p, first comes what its description fits best.
+    """
+    by_chance = {(each.model, each.layer): each.by_chance for each in layers(con)}
+
+    def order(row: Row) -> tuple[Any, ...]:
+        key = row["model"], row["layer"], row["neuron"]
+        if not by_chance[key[:2]]:
+            return 1, -(row["avg_activation"] or 0.0), *key
+        sure = (float(f"{row[name]:.6g}") for name in ("q", "p"))  # beyond that they differ by rounding
+        return 0, *sure, -(row["description_coverage"] or 0.0), -(row["coverage"] or 0.0), *key
+
+    return sorted(rows(con, "from overview where is_selected"), key=order)
+
+
+def near_misses(con: duckdb.DuckDBPyConnection, most: int) -> list[Row]:
+    """The neurons that came nearest to being found, the nearest first, at most `most` of each layer.
+
+    Those that are found but of a kind that is not asked for are not among them.
+    """
+    query = """
+        from near_misses
+        where nearness <= $most and setting != 'KINDS'
+        order by nearness, model, layer, neuron
+    """
+    return rows(con, query, most=most)
+
+
+def headline(layer: Layer, config: Config) -> str:
+    """How many neurons of a layer each step left, what decided, and how many are expected to be false."""
+    start = f"{layer.place}: {numbered(layer.n_neurons, 'neuron')}, "
+    found = numbered(layer.n_found, "feature neuron")
+    if layer.by_chance:
+        false = f" ({_false(layer)} of them expected to be false)" if layer.n_found else ""
+        candidates = numbered(layer.n_candidates, "candidate")
+        return f"{start}{candidates}, {found} at a false discovery rate of {config.fdr:g}{false}"
+    least = config.values(("similarity", "activation"))
+    return (
+        f"{start}{numbered(layer.n_candidates, 'candidate')} (similarity >= {least['similarity']:g}), "
+        f"{found} (normalised activation >= {least['activation']:g})"
+    )
+
+
+def remarks(layer: Layer, config: Config) -> list[str]:
+    """What else there is to say of a layer: why chance did not decide, what was asked for, the kinds."""
+    said = []
+    if config.by_chance and not layer.by_chance:
+        said.append("too few neurons or words to tell what is by chance: thresholds decide")
+    if config.kinds is not None:
+        said.append(f"only of KINDS {','.join(config.kinds_asked)}")
+    if config.selectivity is not None:
+        said.append(f"only with SELECTIVITY from {config.selectivity:g}")
+    return [*said, kinds(layer)] if layer.n_found else said
+
+
+def kinds(layer: Layer) -> str:
+    """How many feature neurons are of each kind, the most frequent first."""
+    ordered = sorted(layer.kinds.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{n:,} {'of no kind' if kind == 'none' else kind}" for kind, n in ordered)
+
+
+def _false(layer: Layer) -> str:
+    """How many of a layer's feature neurons are expected to be false: their number times the largest q."""
+    expected = (layer.worst_q or 0.0) * layer.n_found
+    return "fewer than 1" if expected < 1 else f"about {math.ceil(expected)}"
+
+
+def numbered(number: int, thing: str) -> str:
+    """A number of things in words: 1 neuron, 1,200 neurons."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def missing(near: list[Row], config: Config) -> str:
+    """That nothing was found, and what would find the nearest."""
+    if near and near[0]["value"] is not None:
+        return f"No feature neuron; try {near[0]['setting']}={near[0]['value']:g}."
+    if config.kinds is not None:
+        return "No feature neuron; try without KINDS."
+    return "No feature neuron, and none comes near; try more NEURONS, or another TEXT."
+
+
+def why_not(row: Row, miss: Row | None) -> str:
+    """Why a neuron of overview is not a feature neuron; `miss` is its row of near_misses, if it has one."""
+    if miss is not None:
+        why = f"nearest to the kind {miss['likely_kind']}: {miss['reason']}"
+        why = miss["reason"] if miss["likely_kind"] == "none" else why
+    elif row["reason"] is not None:
+        why = f"not compared, {row['reason']}"
+    else:
+        why = f"what its phrases share may be chance, q is {sure(row['q'])}"
+    n_clean = row["n_clean_groups"]
+    several = f"; but its phrases fall into {n_clean} groups that are each alike" if n_clean > 1 else ""
+    return f"not a feature neuron: {why}{several}"
+
+
+def sure(value: float | None) -> str:
+    """A p or q with the digits that matter; a dash where there is none."""
+    return "-" if value is None else f"{value:.2g}"
+
+
+def percent(value: float | None) -> str:
+    """A share as whole percent; a dash where there is none."""
+    return "-" if value is None else f"{100 * value:.0f} %"
+
+
+def described(row: Row) -> str:
+    """A neuron's description, with the share of its activation that it fits where that is known."""
+    fits = row["description_coverage"]
+    return (row["description"] or "-") + ("" if fits is None else f" (covers {percent(fits)})")

@@ -1,0 +1,141 @@
+"""Do related words keep the activation where unrelated ones of like frequency lose it?
+
+In: `variants`, `retentions`, `maps`. Out: `substitution`: one test for each verified neuron whose MATs are
+words. For each word that holds a MAT, the retentions of its synonyms are compared with those of its
+controls; a replacement counts once for a word, with its mean over the MAPs of that word. The statistic is
+the mean difference over words, each with the square root of its activation as weight. If the neuron does
+not care for meaning, synonyms and controls are exchangeable within each word: the null is what shuffling
+their labels gives (a permutation test, paired within each word: Fisher 1935; Phipson and Smyth 2010).
+Synonyms that hold the word or the MAT, or begin as the word does, are left out: what they keep may be
+due to spelling.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import lru_cache
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import tables
+from pipeline.config import Config
+from pipeline.engine.engines import Worker
+from pipeline.engine.stage import Inputs, Stage
+from pipeline.language.spelling import spelled_alike
+from pipeline.tables.columns import NEURON_KEY, SAMPLE_KEY, VARIANT_KEY
+
+_FIRST, _MORE = 2_000, 50_000  # shuffles, and where few of the first reach the statistic
+_FEW = 20
+Word = tuple[list[float], list[float], float]  # retentions of synonyms, of controls; weight
+
+
+def p_of(words: list[Word], draw: np.random.Generator) -> tuple[float, float]:
+    """The mean difference of a neuron's words, and how likely shuffled labels give at least as much."""
+    weights = np.array([weight for _, _, weight in words])
+    weights = weights / weights.sum() if weights.sum() > 0 else np.full(len(words), 1 / len(words))
+    effect = sum(
+        weight * (np.mean(own) - np.mean(other))
+        for weight, (own, other, _) in zip(weights, words, strict=True)
+    )
+    reached = _reached(words, weights, effect, _FIRST, draw)
+    if reached >= _FEW:
+        return float(effect), (1 + reached) / (1 + _FIRST)
+    return float(effect), (1 + _reached(words, weights, effect, _MORE, draw)) / (1 + _MORE)
+
+
+def _reached(
+    words: list[Word], weights: np.ndarray, effect: float, count: int, draw: np.random.Generator
+) -> int:
+    """In how many of `count` shuffles the mean difference is at least `effect`."""
+    found = np.zeros(count, np.float32)
+    for weight, (own, other, _) in zip(weights, words, strict=True):
+        values = np.array([*own, *other], np.float32)
+        mean_own = _subsets(len(own), len(values), count) @ values / len(own)
+        mean_other = (values.sum() - mean_own * len(own)) / len(other)
+        found += weight * np.roll(mean_own - mean_other, int(draw.integers(count)))
+    return int(np.count_nonzero(found >= effect - 1e-6))
+
+
+@lru_cache(maxsize=32)
+def _subsets(size: int, of: int, count: int) -> np.ndarray:
+    """Random subsets, the same ones each time: (count, of), 1 for each of the `size` that are chosen."""
+    draw = np.random.default_rng([size, of])
+    chosen = draw.random((count, of)).argsort(1)[:, :size]
+    subsets = np.zeros((count, of), np.float32)
+    np.put_along_axis(subsets, chosen, 1, 1)
+    return subsets
+
+
+def _shards(inputs: Inputs, settings: Config) -> Any:
+    """All replacements of the MATs' words with their retentions; columns `word`, `replacement`, `mat`."""
+    retentions = inputs["retentions"]
+    retentions = retentions.filter(
+        pc.field("retention").is_valid() & pc.coalesce(pc.field("is_mat"), False)
+    ).select([*VARIANT_KEY, "kind", "retention", "baseline"])
+    variants = inputs["variants"].select([*VARIANT_KEY, "word", "replacement"])
+    maps = inputs["maps"].select([*SAMPLE_KEY, "mat"])
+    yield (
+        retentions.join(variants, list(VARIANT_KEY))
+        .join(maps, list(SAMPLE_KEY))
+        .sort_by([(name, "ascending") for name in VARIANT_KEY])
+    )
+
+
+def _worker(inputs: Inputs, settings: Config) -> Worker:
+    """The function from replacements to the tests of their neurons."""
+
+    def tested(replacements: pa.Table) -> pa.Table:
+        neurons: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
+        for row in replacements.to_pylist():
+            neurons[tuple(row[name] for name in NEURON_KEY)].append(row)
+        rows = []
+        for key, own in sorted(neurons.items()):
+            if words := words_of(own):
+                draw = np.random.default_rng([settings.seed, crc32(repr(key).encode())])
+                effect, p = p_of(words, draw)
+                rows.append(
+                    dict(zip(NEURON_KEY, key, strict=True)) | dict(n_words=len(words), effect=effect, p=p)
+                )
+        return pa.Table.from_pylist(rows, schema=tables.TABLES["substitution"].schema)
+
+    return tested
+
+
+def words_of(replacements: list[dict[str, Any]]) -> list[Word]:
+    """The words of a neuron that have both synonyms and controls."""
+    found: dict[str, dict[str, dict[str, list[float]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
+    )
+    weights: dict[str, dict[int, float]] = defaultdict(dict)
+    for row in replacements:
+        word, replacement = row["word"], row["replacement"].strip().lower()
+        if row["kind"] == "synonym":
+            token = row["mat"].strip().lower()
+            if spelled_alike(word, replacement) or (len(token) > 2 and token in replacement):
+                continue
+        found[word][row["kind"]][replacement].append(min(1.0, max(0.0, row["retention"])))
+        weights[word][row["rank"]] = row["baseline"]
+    return [
+        (
+            [float(np.mean(values)) for values in kinds["synonym"].values()],
+            [float(np.mean(values)) for values in kinds["control"].values()],
+            float(np.sqrt(sum(weights[word].values()))),
+        )
+        for word, kinds in sorted(found.items())
+        if kinds["synonym"] and kinds["control"]
+    ]
+
+
+STAGE = Stage(
+    __name__,
+    "265",
+    "substitution",
+    reads=("retentions", "variants", "maps"),
+    settings=("seed",),
+    shards=_shards,
+    worker=_worker,
+)

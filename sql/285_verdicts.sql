@@ -1,0 +1,103 @@
+-- What each neuron stands for, and how sure that is: the tests of step 1 and that of substitution in one.
+-- That related words keep the activation counts with the likeness of the MATs' words: the product of both p is
+-- Fisher's (1932), and a neuron has the better of the first alone and both together, each with its weight. Where
+-- there is but one word to compare, the test of substitution stands in its place.
+-- q is Benjamini and Hochberg's (1995) over the layer, with twice the neurons whose p is above a half in place of
+-- all (Storey 2002), since p is even among those that stand for nothing; at least half of all. A thing that covers less than COVERAGE is not found. Of
+-- the kinds that are as unlikely as what is found, a neuron is the simplest that covers nearly as much as any.
+-- reads:  similarity, chances, substitution
+-- writes: verdicts
+-- grain:  one row per (model, layer, neuron)
+-- params: fdr         false discovery rate, 0..1
+--         coverage    least share of its activation that a thing a neuron stands for accounts for, 0..1
+-- note:   select string_agg(format('{} {}', n, kind), ', ' order by n desc, kind)
+--         from (select kind, count(*) as n from verdicts where kind != 'none' group by kind)
+with joined as (
+    select
+        chances.*,
+        case
+            when test = 'words' and substitution.p is not null then least(
+                1, weighed_p / 0.75,
+                chances.p * substitution.p * (1 - ln(chances.p * substitution.p)) / 0.45 / 0.25
+            )
+            else weighed_p
+        end as final_p
+    from chances
+    left join substitution using (model, layer, neuron)
+    union all by name
+    select
+        model, layer, neuron, 'substitution' as test, 'set' as kind, substitution.p,
+        least(1, substitution.p / 0.45) as weighed_p, coverage, ranks, 0 as n_groups, true as is_evidence,
+        least(1, substitution.p / 0.45) as final_p
+    from substitution
+    join chances using (model, layer, neuron)
+    anti join (from chances where test = 'words') as by_words using (model, layer, neuron)
+    where test = 'word' and chances.is_evidence
+),
+neurons as (
+    select
+        model, layer, neuron,
+        least(1, coalesce(min(final_p) filter (is_evidence), 1)) as p,
+        min(joined.p) filter (test = 'words') as p_words,
+        min(joined.p) filter (test = 'group') as p_group,
+        min(joined.p) filter (test = 'phrases') as p_phrases,
+        min(joined.p) filter (test in ('token', 'word')) as p_token,
+        min(joined.p) filter (test = 'spelling') as p_spelling
+    from similarity
+    left join joined using (model, layer, neuron)
+    group by model, layer, neuron
+),
+counted as (
+    select
+        *,
+        count(*) over (partition by model, layer) as n_neurons,
+        1 + count(*) filter (p > 0.5) over (partition by model, layer) as n_high,
+        least(n_neurons, greatest(n_neurons / 2, 2 * n_high)) as n_of_none,
+        count(*) over (partition by model, layer order by p) as n_as_low
+    from neurons
+),
+rated as (
+    select
+        *,
+        least(1, min(p * n_of_none / n_as_low) over (
+            partition by model, layer order by p range between current row and unbounded following
+        )) as q
+    from counted
+),
+limits as (
+    select *, $fdr * count(*) filter (q <= $fdr) over (partition by model, layer) / n_of_none as found_p
+    from rated
+),
+likely as (
+    select
+        joined.*, found_p,
+        is_evidence and coverage >= $coverage as is_able,
+        max(coverage) filter (is_able and final_p <= found_p) over (partition by model, layer, neuron) as most,
+        case kind when 'word' then 1 when 'token' then 2 when 'spelling' then 3 when 'set' then 4 else 5 end
+            as simplicity
+    from joined
+    join limits using (model, layer, neuron)
+),
+chosen as (
+    select
+        model, layer, neuron, coverage, ranks, test,
+        is_able and final_p <= found_p as is_found,
+        case when kind in ('set', 'phrase') and n_groups > 1 then 'several' else kind end as likely_kind
+    from likely
+    qualify row_number() over (
+        partition by model, layer, neuron
+        order by
+            is_found desc, case when is_found and coverage >= 0.85 * most then simplicity else 9 end,
+            is_evidence desc, final_p, coverage desc nulls last, test
+    ) = 1
+)
+select
+    model, layer, neuron,
+    case when is_found then likely_kind else 'none' end as kind,
+    limits.p, q, chosen.coverage, coalesce(likely_kind, 'none') as likely_kind,
+    p_words, p_group, p_phrases, p_token, p_spelling, substitution.p as p_substitution,
+    coalesce(ranks, []::integer[]) as ranks
+from limits
+left join chosen using (model, layer, neuron)
+left join substitution using (model, layer, neuron)
+order by model, layer, neuron
