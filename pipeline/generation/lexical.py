@@ -26,6 +26,7 @@ from pipeline.generation.lexical_rules import (
     KINDS,
     NUMBERS,
     TOKEN,
+    WAYS,
     WITH,
     WORD,
     plain,
@@ -235,7 +236,8 @@ def _kinds(own: _Own) -> str | None:
     kind = own.hypernyms.kind_of({name: share for name, share in own.shares.items() if share > 0})
     if kind is None or not own.most(kind.members):
         return None
-    return f"{KINDS} {kind.name}: {_listed([name for name in own.names if name in kind.members])}"
+    said = WAYS if own.hypernyms.is_verb(kind.synset) else KINDS
+    return f"{said} {kind.name}: {_listed([name for name in own.names if name in kind.members])}"
 
 
 def _members(own: _Own) -> str | None:

@@ -1,10 +1,11 @@
 """Which texts fit a description of `lexical`: its forms, and how each is read back as a rule.
 
 A rule takes a description literally. A word or a token is itself; "words that begin with" and the like are
-all such words; "numbers" are all words of digits; "kinds of" are the words listed and those that WordNet's
-kind of that name covers; of a plain list only the words in it fit, and "and 3 more" adds none. What is
-"after" a word has it right before it, what is "before" one right behind it, and of the words that it is
-"beside" at least one stands anywhere else in the text. `_FORMS` lists all forms, for writing and reading.
+all such words; "numbers" are all words of digits; "kinds of" and "ways to" are the words listed and those
+that WordNet's kind of that name covers; of a plain list only the words in it fit, and "and 3 more" adds
+none. What is "after" a word has it right before it, what is "before" one right behind it, and of the words
+that it is "beside" at least one stands anywhere else in the text. `_FORMS` lists all forms, for writing and
+reading.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from itertools import accumulate, islice
 from pipeline.language import word
 from pipeline.language.hypernyms import Hypernyms
 
-TOKEN, WORD, NUMBERS, KINDS = "the token", "the word", "numbers", "kinds of"
+TOKEN, WORD, NUMBERS, KINDS, WAYS = "the token", "the word", "numbers", "kinds of", "ways to"
 BEGIN, END, WITH = "words that begin with", "words that end in", "words with"
 AFTER, BEFORE, BESIDE = "after", "before", "beside"
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -96,7 +97,7 @@ def plain(token: str) -> str:
 
 
 def _kinds(main: str, own: list[str], hypernyms: Hypernyms) -> _Fits:
-    kind = main.removeprefix(f"{KINDS} ").split(': "')[0]
+    kind = main.removeprefix(f"{KINDS} ").removeprefix(f"{WAYS} ").split(': "')[0]
     synset = hypernyms.named(kind, own)
     return lambda name: name in own or (synset is not None and hypernyms.covers(synset, name)), _none
 
@@ -117,6 +118,7 @@ _FORMS: dict[str, Callable[[str, list[str], Hypernyms], _Fits]] = {
     WORD: lambda main, own, hypernyms: (own[0].__eq__, _none),
     NUMBERS: lambda main, own, hypernyms: (str.isdecimal, _none),
     KINDS: _kinds,
+    WAYS: _kinds,
     BEGIN: lambda main, own, hypernyms: (lambda name: name.startswith(own[0]), _none),
     END: lambda main, own, hypernyms: (lambda name: name.endswith(own[0]), _none),
     WITH: lambda main, own, hypernyms: (lambda name: own[0] in name, _none),

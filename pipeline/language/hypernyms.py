@@ -159,6 +159,10 @@ class Hypernyms:
         """The first of the words for a synset."""
         return self._names[synset].as_py()
 
+    def is_verb(self, synset: int) -> bool:
+        """Whether the synset is a sense of verbs, and not of nouns."""
+        return synset >= self._first_verb
+
     def rarity(self, synset: int) -> float:
         """The share of all nouns, or of all verbs, that the synset covers, 0..1."""
         return float(self._rarity[synset])

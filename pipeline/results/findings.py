@@ -163,7 +163,7 @@ def missing(near: list[Row], config: Config) -> str:
         return f"No feature neuron; try {near[0]['setting']}={near[0]['value']:g}."
     if config.kinds is not None:
         return "No feature neuron; try without KINDS."
-    return "No feature neuron, and none comes near; try more NEURONS, or another TEXT."
+    return "No feature neuron, and none comes near; try more NEURONS, another TEXT or other FASTTEXT."
 
 
 def why_not(row: Row, miss: Row | None) -> str:

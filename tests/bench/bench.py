@@ -104,6 +104,7 @@ def _with_beautifulsoup(page: bytes, *, model: str, layer: int, neuron: int) -> 
 
 def main() -> None:
     """Measure, print, store."""
+    import bench_evidence
     import bench_sql
     import bench_verification
 
@@ -118,13 +119,15 @@ def main() -> None:
     for row in bench_verification.rows():
         verified.append(row)
         print(bench_verification.told(row), flush=True)
+    evidence = bench_evidence.rows()
+    print(bench_evidence.told(evidence), flush=True)
     sql = bench_sql.rows()
     print(bench_sql.told(sql), flush=True)
     machine = dict(
         python=platform.python_version(), torch=torch.__version__, threads=torch.get_num_threads()
     )
     out = ROOT / "data" / "bench.json"
-    results = dict(machine=machine, rows=rows, verification=verified, sql=sql)
+    results = dict(machine=machine, rows=rows, verification=verified, evidence=evidence, sql=sql)
     out.write_text(json.dumps(results, indent=2) + "\n")
     print(f"stored in {out.relative_to(ROOT)}", file=sys.stderr)
 

@@ -1,6 +1,7 @@
 """The bench measures what it says, at a size that takes no time."""
 
 import bench
+import bench_evidence
 import bench_verification
 
 
@@ -20,3 +21,9 @@ def test_verification_is_told_as_ratios():
     row = dict(what="x", ours_s=1.0, batches_s=4.0, one_by_one_s=20.0, peak_mb=1.0)
     told = bench_verification.told(bench_verification.with_ratios(row))
     assert "4.0 x batches of 64" in told and "20.0 x one hooked pass" in told
+
+
+def test_evidence_is_told_with_its_draws():
+    found = bench_evidence.rows(40)
+    assert set(found["seconds"]) == {"likeness", "dominance", "groups"}
+    assert "40 neurons" in bench_evidence.told(found)
