@@ -6,7 +6,7 @@ their words (`chance.py`), or by those of their phrases where only these are ali
 two units: a single word in many MAPs is no group.
 
 Two parts of the tree are two groups if their units are more alike within than between by several standard
-errors of independent pairs, hardly alike between, and rare together by chance. Else what is left together
+errors of independent pairs, hardly alike between, and each is rare by chance. Else what is left together
 down to a mean score of `_JOINED` is one. The p of a group is how often as many units drawn from the layer
 hold a group at least as large and as alike, so that having searched for it is part of the chance.
 """
@@ -35,7 +35,7 @@ _BETWEEN = 1.0  # mean score between two groups at most
 _WITHIN = 1.25  # mean score within a group at least: what one random pair in ten has
 _PART = 0.1  # of the activation that each of several groups has at least
 _RARE = 0.05  # p at most of a group that is clean by itself,
-_RARE_TOGETHER = 0.1  # and of several together: one in twenty among neurons of no meaning
+_RARE_BESIDE = 0.2  # and of each of several
 _DRAWS = 1000
 
 
@@ -165,13 +165,10 @@ def _by(by: str, compared: Compared, of: list[Mat], null: GroupNull) -> Iterator
     weights = np.array([unit.activation for unit in compared.units])
     total = sum(mat.activation for mat in of)
     contrast = contrasts(tree, scores, weights / total if total > 0 else weights)
-    rare = {
-        node: null.p(k, int(tree.sizes[node]), float(tree.within[node])) for node in range(len(tree.sizes))
-    }
-    several = separate(contrast)
-    if several and _together([rare[node] for node in several]) > _RARE_TOGETHER:
-        several = []
-    for node in several or [node for node in together(tree) if tree.within[node] >= _WITHIN]:
+    several = _surely(separate(contrast), tree, null)
+    alike = [node for node in together(tree) if tree.within[node] >= _WITHIN]
+    rare = several or {node: _p(node, tree, null, k) for node in alike}
+    for node in rare:
         units = [compared.units[place] for place in np.flatnonzero(tree.members[node])]
         own = [mat for unit in units for mat in unit.mats]
         names = {mat.rank: mat for mat in own}
@@ -189,11 +186,19 @@ def _by(by: str, compared: Compared, of: list[Mat], null: GroupNull) -> Iterator
         )
 
 
-def _together(ps: list[float]) -> float:
-    """How likely several p are as low as these together (Fisher 1932)."""
-    from scipy.stats import combine_pvalues
+def _p(node: int, tree: Tree, null: GroupNull, k: int) -> float:
+    """How likely k drawn units hold a group like a node."""
+    return null.p(k, int(tree.sizes[node]), float(tree.within[node]))
 
-    return float(combine_pvalues(ps).pvalue)
+
+def _surely(nodes: list[int], tree: Tree, null: GroupNull) -> dict[int, float]:
+    """Several groups with the p of each, if none is likely by chance: the rarest among all units, each
+    further one among those that are left. None where one is likely."""
+    left, found = tree.members.shape[1], {}
+    for node in sorted(nodes, key=lambda node: (_p(node, tree, null, left), node)):
+        found[node] = _p(node, tree, null, left)
+        left -= int(tree.sizes[node])
+    return found if all(p <= _RARE_BESIDE for p in found.values()) else {}
 
 
 STAGE = Stage(
