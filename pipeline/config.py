@@ -202,6 +202,7 @@ class Config:
     max_overlap: float = _fixed(
         0.8, "share of common words from which two MAPs are one, 0..1", least=0, most=1
     )
+    relatives: int = _fixed(5, "words of its kind put into the place of the MAT's word", least=1)
     controls: int = _fixed(15, "unrelated words put into the place of the MAT's word", least=1)
     control_share: float = _fixed(
         0.5, "share of the words of like frequency, least similar, to draw from", least=0, most=1

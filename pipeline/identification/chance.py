@@ -15,11 +15,11 @@ responds to nothing in particular are like words drawn from those of its layer.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
 
+from pipeline.language.content import SharedContent
 from pipeline.language.hypernyms import Hypernyms
 from pipeline.language.word_vectors import Vectors
 from pipeline.progress import progress
@@ -116,31 +116,24 @@ class Names:
 
     def __init__(self, words: list[str], hypernyms: Hypernyms) -> None:
         self.hypernyms = hypernyms
-        content = self.content(words)
-        known = np.array([bool(hypernyms.synsets(word)) for word in words])
+        content, known = self.content(words)
         pairs = content[np.triu_indices(len(words), 1)][_pairs_of(known)]
         values, counts = np.unique(pairs, return_counts=True)
         self.values = values if len(values) else np.zeros(1)
         middle = (np.cumsum(counts) - counts / 2) / max(1, counts.sum())  # half of those that are equal
         self.normal = _normal(np.clip(middle, 1e-5, 1 - 1e-5)) if len(values) else np.zeros(1)
 
-    def content(self, words: list[str]) -> np.ndarray:
-        """The information content, nats, of the narrowest synset above each pair; 0 where there is none."""
-        above: dict[int, list[int]] = defaultdict(list)
-        for place, word in enumerate(words):
-            for synset in self.hypernyms.synsets(word):
-                above[synset].append(place)
-        content = np.zeros((len(words), len(words)), np.float32)
-        for synset in sorted(above, key=lambda synset: (-self.hypernyms.rarity(synset), synset)):
-            if len(own := above[synset]) > 1:
-                content[np.ix_(own, own)] = -np.log(self.hypernyms.rarity(synset))
-        return content
+    def content(self, words: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The information content, nats, of the narrowest synset above each pair (k, k), 0 where there is
+        none; and which words are known (k,)."""
+        shared = SharedContent(words, self.hypernyms)
+        return np.stack([shared.row(word) for word in words]), shared.known
 
     def scores(self, words: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """The scores of all pairs (k, k), and which pairs are known."""
-        known = np.array([bool(self.hypernyms.synsets(word)) for word in words])
+        content, known = self.content(words)
         pairs = known[:, None] & known
-        scores = np.interp(self.content(words), self.values, self.normal)
+        scores = np.interp(content, self.values, self.normal)
         return np.where(pairs, scores, 0).astype(np.float32), pairs
 
 

@@ -25,7 +25,7 @@ TABLES = (
         ("word", "kind", "rank"),
         (
             column("word", pa.string(), "word of a candidate's MAP, lower case"),
-            column("kind", pa.string(), "synonym: a nearest neighbour; control: unrelated"),
+            column("kind", pa.string(), "synonym: a nearest neighbour; relative: of its kind; control: unrelated"),
             column("rank", pa.int32(), "place among its kind, from 0"),
             column("neighbour", pa.string(), "the word put in its place, lower case"),
             column("cosine", pa.float32(), "cosine of the two words, -1..1"),
@@ -37,7 +37,7 @@ TABLES = (
         VARIANT_KEY,
         (
             *VARIANT,
-            column("kind", pa.string(), "baseline, synonym or control"),
+            column("kind", pa.string(), "baseline, synonym, relative or control"),
             nullable("word_index", pa.int32(), "the word replaced; null for the baseline"),
             nullable("word", pa.string(), "that word in lower case"),
             nullable("replacement", pa.string(), "what stands there now, blank and casing kept"),
@@ -100,7 +100,7 @@ TABLES = (
         VARIANT_KEY,
         (
             *VARIANT,
-            column("kind", pa.string(), "baseline, synonym or control"),
+            column("kind", pa.string(), "baseline, synonym, relative or control"),
             nullable("is_mat", pa.bool_(), "the word replaced holds the MAT"),
             nullable("upto_mat", pa.bool_(), "the word replaced starts at or before the MAT"),
             nullable("activation", pa.float32(), "maximum over the phrase's tokens, raw units"),
@@ -116,9 +116,9 @@ TABLES = (
         NEURON_KEY,
         (
             *NEURON,
-            column("n_words", pa.int32(), "words with synonyms and controls"),
-            column("effect", pa.float64(), "mean retention of synonyms less that of controls, over words"),
-            column("p", pa.float64(), "chance of it if synonyms and controls are alike to the neuron"),
+            column("n_words", pa.int32(), "words with related words and controls"),
+            column("effect", pa.float64(), "mean retention of related words less that of controls, over words"),
+            column("p", pa.float64(), "chance of it if related words and controls are alike to the neuron"),
         ),
     ),
     Table("averages", "one row per (model, layer, neuron)", NEURON_KEY, AVERAGES),

@@ -1,13 +1,14 @@
 """Do related words keep the activation where unrelated ones of like frequency lose it?
 
 In: `variants`, `retentions`, `maps`. Out: `substitution`: one test for each verified neuron whose MATs are
-words. For each word that holds a MAT, the retentions of its synonyms are compared with those of its
-controls; a replacement counts once for a word, with its mean over the MAPs of that word. The statistic is
-the mean difference over words, each with the square root of its activation as weight. If the neuron does
-not care for meaning, synonyms and controls are exchangeable within each word: the null is what shuffling
-their labels gives (a permutation test, paired within each word: Fisher 1935; Phipson and Smyth 2010).
-Synonyms that hold the word or the MAT, or begin as the word does, are left out: what they keep may be
-due to spelling.
+words. For each word that holds a MAT, the retentions of related words, which are its synonyms and its
+relatives, are compared with those of its controls, each as a share of the way from the median of the controls
+in that MAP, 0, to the MAP itself, 1: what is left without the word differs from MAP to MAP. A replacement
+counts once for a word, with its mean over the MAPs of that word. The statistic is the mean difference over words, each with the square root of its
+activation as weight. If the neuron does not care for meaning, related words and controls are exchangeable
+within each word: the null is what shuffling their labels gives (a permutation test, paired within each
+word: Fisher 1935; Phipson and Smyth 2010). Related words that hold the word or the MAT, or begin as the
+word does, are left out: what they keep may be due to spelling.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ from pipeline.engine.stage import Inputs, Stage
 from pipeline.language.spelling import spelled_alike
 from pipeline.tables.columns import NEURON_KEY, SAMPLE_KEY, VARIANT_KEY
 
-_FIRST, _MORE = 2_000, 50_000  # shuffles, and where few of the first reach the statistic
+_FIRST, _MORE = 2_000, 20_000  # shuffles, and where few of the first reach the statistic
 _FEW = 20
-Word = tuple[list[float], list[float], float]  # retentions of synonyms, of controls; weight
+_LOST = 0.1  # of the activation that controls lose at the median, below which a MAP tells nothing
+Word = tuple[list[float], list[float], float]  # what related words keep, and controls, 0..1; weight
 
 
 def p_of(words: list[Word], draw: np.random.Generator) -> tuple[float, float]:
@@ -60,11 +62,11 @@ def _reached(
     return int(np.count_nonzero(found >= effect - 1e-6))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def _subsets(size: int, of: int, count: int) -> np.ndarray:
     """Random subsets, the same ones each time: (count, of), 1 for each of the `size` that are chosen."""
     draw = np.random.default_rng([size, of])
-    chosen = draw.random((count, of)).argsort(1)[:, :size]
+    chosen = draw.random((count, of), np.float32).argpartition(size - 1)[:, :size]
     subsets = np.zeros((count, of), np.float32)
     np.put_along_axis(subsets, chosen, 1, 1)
     return subsets
@@ -106,28 +108,40 @@ def _worker(inputs: Inputs, settings: Config) -> Worker:
 
 
 def words_of(replacements: list[dict[str, Any]]) -> list[Word]:
-    """The words of a neuron that have both synonyms and controls."""
+    """The words of a neuron that have both related words and controls."""
+    maps: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in replacements:
+        maps[row["rank"]].append(row)
     found: dict[str, dict[str, dict[str, list[float]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
     )
-    weights: dict[str, dict[int, float]] = defaultdict(dict)
-    for row in replacements:
-        word, replacement = row["word"], row["replacement"].strip().lower()
-        if row["kind"] == "synonym":
-            token = row["mat"].strip().lower()
-            if spelled_alike(word, replacement) or (len(token) > 2 and token in replacement):
+    weights: dict[str, float] = defaultdict(float)
+    for own in maps.values():
+        controls = [row["retention"] for row in own if row["kind"] == "control"]
+        if not controls or (without := max(0.0, float(np.median(controls)))) > 1 - _LOST:
+            continue
+        weights[own[0]["word"]] += own[0]["baseline"]
+        for row in own:
+            word, replacement = row["word"], row["replacement"].strip().lower()
+            if row["kind"] != "control" and _is_spelled_so(replacement, word, row["mat"].strip().lower()):
                 continue
-        found[word][row["kind"]][replacement].append(min(1.0, max(0.0, row["retention"])))
-        weights[word][row["rank"]] = row["baseline"]
+            kind = "control" if row["kind"] == "control" else "related"
+            kept = (row["retention"] - without) / (1 - without)
+            found[word][kind][replacement].append(min(1.0, max(0.0, kept)))
     return [
         (
-            [float(np.mean(values)) for values in kinds["synonym"].values()],
+            [float(np.mean(values)) for values in kinds["related"].values()],
             [float(np.mean(values)) for values in kinds["control"].values()],
-            float(np.sqrt(sum(weights[word].values()))),
+            float(np.sqrt(weights[word])),
         )
         for word, kinds in sorted(found.items())
-        if kinds["synonym"] and kinds["control"]
+        if kinds["related"] and kinds["control"]
     ]
+
+
+def _is_spelled_so(replacement: str, word: str, token: str) -> bool:
+    """Whether what a replacement keeps may be due to spelling."""
+    return spelled_alike(word, replacement) or (len(token) > 2 and token in replacement)
 
 
 STAGE = Stage(

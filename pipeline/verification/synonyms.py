@@ -1,8 +1,10 @@
-"""The replacements of a word: its nearest neighbours, and unrelated words as controls.
+"""The replacements of a word: its nearest neighbours, and for words that hold a MAT its relatives and
+unrelated words as controls.
 
 In: `candidates`, `maps`, `words`, `vocabulary`. Out: `synonyms`. Neighbours are found by one matrix
-product. Controls are drawn, with a seed per word, from the less similar half of the words of similar
-frequency. Words without a vector have neither.
+product; relatives (`relatives.py`) are none of them. Controls are drawn, with a seed per word, from the
+less similar half of the words of similar frequency. Words without a vector have none of these. There are
+more relatives and controls than are put into one MAP: the MAPs of a word take turns (`sql/220_variants.sql`).
 """
 
 from __future__ import annotations
@@ -19,54 +21,69 @@ from pipeline.config import Config
 from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage
 from pipeline.language import fasttext, word
+from pipeline.language.hypernyms import hypernyms
 from pipeline.language.word_vectors import Vectors, nearest
 from pipeline.tables.columns import NEURON_KEY
+from pipeline.verification.relatives import Relatives
 
 _NEURON = list(NEURON_KEY)
 _SHARD_ROWS = 8192
-_LIKE_FREQUENCY = 100  # words on each side in order of frequency from which controls are drawn
+_LIKE_FREQUENCY = 200  # words on each side in order of frequency from which controls are drawn
 _SPARE = 30  # more neighbours that are considered where inflections are skipped
+_RELATIVE_TURNS, _CONTROL_TURNS = 3, 13  # of as many as one MAP has
 
 
 def _shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
-    """Runs of the distinct words that can be replaced in the MAPs of candidates, sorted."""
+    """Runs of the distinct words that can be replaced in the MAPs of candidates, sorted; `is_mat` is true
+    for those that hold a MAT in one of them."""
     maps = inputs["maps"].select([*_NEURON, "rank", "duplicate"])
     maps = maps.filter(pc.invert(maps["duplicate"])).join(
         inputs["candidates"].select(_NEURON), keys=_NEURON, join_type="left semi"
     )
-    words = inputs["words"].select([*_NEURON, "rank", "word", "replaceable"])
+    words = inputs["words"].select([*_NEURON, "rank", "word", "replaceable", "is_mat"])
     words = words.filter(words["replaceable"]).join(maps, keys=[*_NEURON, "rank"], join_type="left semi")
-    distinct = pa.table({"word": sorted(pc.unique(words["word"]).to_pylist())})
+    distinct = words.group_by("word").aggregate([("is_mat", "any")]).rename_columns(["word", "is_mat"])
+    distinct = distinct.sort_by("word")
     for start in range(0, len(distinct), _SHARD_ROWS):
         yield distinct.slice(start, _SHARD_ROWS)
 
 
-def replacements(words: list[str], vectors: Vectors, settings: Config) -> pa.Table:
-    """Synonyms and controls of each word that has a vector, as rows of `synonyms`."""
-    known = [name for name in words if name in vectors.places]
-    queries = np.array([vectors.places[name] for name in known], np.int64)
+def replacements(words: pa.Table, relatives: Relatives, settings: Config) -> pa.Table:
+    """All replacements of each word that has a vector, as rows of `synonyms`; `words` as in a shard."""
+    vectors = relatives.vectors
+    known = [row for row in words.to_pylist() if row["word"] in vectors.places]
+    queries = np.array([vectors.places[row["word"]] for row in known], np.int64)
     skip = settings.inflections == "skip"
     wanted = settings.synonyms + (_SPARE if skip else 0)
     near, cosines = nearest(vectors.matrix, queries, wanted)
     rows = []
-    for name, own, neighbours, scores in zip(known, queries, near, cosines, strict=True):
-        pairs = list(zip(neighbours.tolist(), scores.tolist(), strict=True))
+    for row, own, neighbours, scores in zip(known, queries, near, cosines, strict=True):
+        name, pairs = row["word"], list(zip(neighbours.tolist(), scores.tolist(), strict=True))
         if skip:
             pairs = [p for p in pairs if not fasttext.inflection(name, vectors.words[p[0]])]
-        rows += _rows(name, "synonym", pairs[: settings.synonyms], vectors.words)
-        rows += _rows(name, "control", _controls(int(own), vectors, settings), vectors.words)
+        synonyms = pairs[: settings.synonyms]
+        rows += _rows(name, "synonym", synonyms, vectors.words)
+        if row["is_mat"]:
+            taken = {vectors.words[place] for place, _ in synonyms}
+            more = relatives.of(name, _RELATIVE_TURNS * settings.relatives, taken)
+            rows += _rows(name, "relative", more, vectors.words)
+            taken |= {vectors.words[place] for place, _ in more}
+            rows += _rows(name, "control", _controls(int(own), vectors, taken, settings), vectors.words)
     return pa.Table.from_pylist(rows, schema=tables.TABLES["synonyms"].schema)
 
 
-def _controls(own: int, vectors: Vectors, settings: Config) -> list[tuple[int, float]]:
+def _controls(
+    own: int, vectors: Vectors, leave_out: set[str], settings: Config
+) -> list[tuple[int, float]]:
     """Unrelated words of similar frequency, drawn with a seed per word; (place, cosine)."""
     first = max(0, own - _LIKE_FREQUENCY)
     scores = vectors.matrix[first : own + _LIKE_FREQUENCY + 1] @ vectors.matrix[own]
     by_score = np.argsort(scores, kind="stable")[: int(settings.control_share * len(scores))]
     unrelated = np.sort(by_score)
     draw = np.random.default_rng([settings.seed, crc32(vectors.words[own].encode())])
-    drawn = draw.permutation(unrelated)[: settings.controls]
-    return [(first + int(place), float(scores[place])) for place in drawn]
+    drawn = [place for place in draw.permutation(unrelated) if vectors.words[first + place] not in leave_out]
+    wanted = _CONTROL_TURNS * settings.controls
+    return [(first + int(place), float(scores[place])) for place in drawn[:wanted]]
 
 
 def _rows(
@@ -83,7 +100,8 @@ def _worker(inputs: Inputs, settings: Config) -> Worker:
     vectors = Vectors.from_table(inputs["vocabulary"])
     keep = [i for i, name in enumerate(vectors.words) if word.alphabetic(name)]
     usable = Vectors([vectors.words[i] for i in keep], vectors.frequencies[keep], vectors.matrix[keep])
-    return lambda shard: replacements(shard["word"].to_pylist(), usable, settings)
+    relatives = Relatives(usable, hypernyms())
+    return lambda shard: replacements(shard, relatives, settings)
 
 
 def _note(data: pa.Table, inputs: Inputs, settings: Config) -> str:
@@ -96,7 +114,7 @@ STAGE = Stage(
     "210",
     "synonyms",
     reads=("candidates", "maps", "words", "vocabulary"),
-    settings=("synonyms", "inflections", "controls", "control_share", "seed"),
+    settings=("synonyms", "inflections", "relatives", "controls", "control_share", "seed"),
     shards=_shards,
     worker=_worker,
     note=_note,

@@ -14,7 +14,7 @@ def near(name, *neighbours, kind="synonym"):
     ]
 
 
-def variants(words, synonyms, *, maps=None):
+def variants(words, synonyms, *, maps=None, relatives=5, controls=15):
     tokens = [w["blank"] + w["text"] for w in words]
     maps = maps or [map_row(0, start=3, mat_index=3, tokens=tokens)]
     return run_sql(
@@ -25,6 +25,8 @@ def variants(words, synonyms, *, maps=None):
             "words": rows("words", *words),
             "synonyms": rows("synonyms", *synonyms),
         },
+        relatives=relatives,
+        controls=controls,
     )
 
 
@@ -50,6 +52,22 @@ def test_controls_stand_only_in_the_place_of_the_mats_word():
         ("baseline", "red fox"),
         ("control", "whereby fox"),
     ]
+
+
+def test_the_maps_of_a_word_take_turns_with_its_relatives_and_controls():
+    maps = [map_row(rank, start=3, mat_index=3, tokens=["red"]) for rank in range(3)]
+    words = [word("red", 0, is_mat=True, rank=rank) for rank in range(3)]
+    replacements = near("red", "green") + near("red", "pink", "blue", kind="relative")
+    replacements += near("red", "so", "of", "by", kind="control")
+    found = variants(words, replacements, maps=maps, relatives=1, controls=2)
+    by_map = {rank: [v["replacement"] for v in found if v["rank"] == rank and v["variant"]] for rank in range(3)}
+    assert by_map == {
+        0: ["green", "pink", "so", "of"],
+        1: ["green", "blue", "by"],
+        2: ["green", "pink", "so", "of"],
+    }
+    numbers = {v["replacement"]: (v["kind"], v["variant"]) for v in found if v["variant"]}
+    assert numbers["blue"] == ("relative", 3) and numbers["by"] == ("control", 6)
 
 
 @pytest.mark.parametrize(

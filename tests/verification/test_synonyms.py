@@ -42,10 +42,29 @@ def test_inflections_stay_unless_they_are_to_be_skipped():
 
 
 def test_controls_are_unrelated_and_the_same_whatever_else_is_asked():
-    controls = of_kind("control", "green", [word("green", 0)])
+    green = word("green", 0, is_mat=True)
+    controls = of_kind("control", "green", [green], synonyms=1, relatives=1)
     assert set(controls) == {"table", "chair", "sofa"}  # the less similar half of seven words
-    both = of_kind("control", "green", [word("green", 0), word("red", 1), word("blue", 2)])
+    both = of_kind("control", "green", [green, word("red", 1), word("blue", 2)], synonyms=1, relatives=1)
     assert both == controls
+
+
+def test_relatives_are_alike_by_vectors_and_wordnet_but_no_synonyms_controls_or_forms():
+    green = [word("green", 0, is_mat=True)]
+    kinds = {
+        kind: set(of_kind(kind, "green", green, synonyms=2, relatives=1))
+        for kind in ("synonym", "relative", "control")
+    }
+    assert kinds["synonym"] == {"greens", "red"}
+    assert len(kinds["relative"]) == 2 and "blue" in kinds["relative"]
+    assert not kinds["relative"] & (kinds["synonym"] | kinds["control"] | {"green", "greens"})
+
+
+def test_only_words_that_hold_a_mat_have_relatives_and_controls():
+    words = [word("green", 0, is_mat=True), word("red", 1)]
+    assert {row["word"] for row in found(words) if row["kind"] != "synonym"} == {"green"}
+    elsewhere = [word("green", 0), word("green", 1, is_mat=True)]
+    assert of_kind("relative", "green", elsewhere)
 
 
 def test_only_words_of_candidates_distinct_maps_that_can_be_replaced_are_looked_up():

@@ -268,6 +268,7 @@ def _neuron(row: Row, content: _Content) -> Row:
         substitutions=[
             ("Raised or kept it most", [r for r in synonyms if r["from_above"] <= _MOST]),
             ("Lowered it most", [r for r in reversed(synonyms) if r["from_below"] <= _MOST]),
+            ("Relatives: words of its kind", [r for r in changed if r["kind"] == "relative"]),
             ("Controls: unrelated words", [r for r in changed if r["kind"] == "control"]),
         ]
         if changed
