@@ -2,9 +2,9 @@
 
 A description is made of those MAPs only that show what the neuron was found to stand for, and lists only
 words of which it is true: a token and the words that hold it; one word; numbers; words that begin or end
-alike or share letters; kinds of one thing by WordNet, where the kind covers nearly all words; else the
-words themselves. Then come words that stand beside the MATs in at least half of these MAPs, for a phrase
-with their place. `lexical_rules` reads each description back. Deterministic.
+alike or share letters; kinds of one thing by WordNet, or words of one closed class, where these are nearly
+all words; else the words themselves. Then come words that stand beside the MATs in at least half of these
+MAPs, for a phrase with their place. `lexical_rules` reads each description back. Deterministic.
 """
 
 from __future__ import annotations
@@ -23,12 +23,11 @@ from pipeline.generation.lexical_rules import (
     BEGIN,
     BESIDE,
     END,
-    KINDS,
     NUMBERS,
     TOKEN,
-    WAYS,
     WITH,
     WORD,
+    kind_said,
     plain,
     quoted,
     read,
@@ -232,12 +231,12 @@ _HOLDS: dict[str, Callable[[str, str], bool]] = {
 
 
 def _kinds(own: _Own) -> str | None:
-    """What nearly all words are kinds of; only those that are are listed."""
+    """What nearly all words are kinds of, or which class they are of; only those that are are listed."""
     kind = own.hypernyms.kind_of({name: share for name, share in own.shares.items() if share > 0})
     if kind is None or not own.most(kind.members):
         return None
-    said = WAYS if own.hypernyms.is_verb(kind.synset) else KINDS
-    return f"{said} {kind.name}: {_listed([name for name in own.names if name in kind.members])}"
+    listed = _listed([name for name in own.names if name in kind.members])
+    return f"{kind_said(kind, own.hypernyms)}: {listed}"
 
 
 def _members(own: _Own) -> str | None:

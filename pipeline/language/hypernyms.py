@@ -2,13 +2,16 @@
 
 Reads the tables of `data/wordnet`, which hold the nouns and verbs of WordNet 3.0. A synset is one sense
 with the words for it; it has hypernyms, of which it is a kind or, such as a country, an instance. A synset
-covers a word if one of the word's senses that count is that synset or lies below it.
+covers a word if one of the word's senses that count is that synset or lies below it. The classes of
+`closed_classes`, such as prepositions, are synsets as well, with nothing above them.
 
 Method. A word is looked up by the rules of morphy(7WN): as it stands, in a list of exceptions, else without
 its ending. Only its common senses count, as rare ones would make nonsense of common words. Of the synsets
 that cover enough of the words, the best is that with the largest log-likelihood ratio of a binomial
 (Dunning 1993): the lemmas that it covers of those given, against the share of all nouns or verbs that it
-covers. Deterministic.
+covers. Closed classes have no rare words, as nouns and verbs have: the share of one is that of its words
+against the words that occur in WordNet's tagged texts. Of all words in the dictionary it would be too small
+for words as frequent as these, and of closed words alone too large: they are few. Deterministic.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from pipeline.language.closed_classes import CLASSES, CLOSED
 from pipeline.resources import resource
 
 # SHA-256 of the files, so that the code changes with them, and with it the keys of tables that follow.
@@ -31,7 +35,7 @@ FILES = {
     "synsets.parquet": "4648e7f0d79d353dcf834649014b5ca08929276f75b515df3bec8de04c9d7b1f",
     "words.parquet": "f9e53d4544076f7a898fc79750c33d8dffbd2e8513d8acbd7bbe683ac1f1ce8e",
 }
-NOUN, VERB = "n", "v"
+NOUN, VERB, CLASS = "n", "v", "c"
 _ENDINGS = {  # of inflected forms, with the ending of the lemma
     NOUN: ("s ", "ses s", "xes x", "zes z", "ches ch", "shes sh", "men man", "ies y"),
     VERB: ("s ", "ies y", "es e", "es ", "ed e", "ed ", "ing e", "ing "),
@@ -45,30 +49,13 @@ _LEAST_WORDS = 3  # that a kind covers, or both where there are two
 _LEAST_LEMMAS = 2
 _GENERAL = 0.03  # share of all nouns or verbs above which a synset says too little
 _EVIDENCE = 10.0  # least log-likelihood ratio, nats; three of three lemmas under a synset of 0.03 have 10.5
-_CLOSED_CLASSES = """
-    a about above across after again against ago all almost along already also although always am among
-    an and another any anybody anyone anything are around as at away back be became because become been
-    before behind being below beneath beside besides between beyond both but by can cannot could did do
-    does doing done down during each either else enough etc even ever every everybody everyone
-    everything except few for from further had has have having he hence her here hers herself him
-    himself his how however i if in inside instead into is it its itself just least less lest like many
-    may me might mine more most much must my myself near neither never no nobody none nor not nothing
-    now of off often on once only onto or other others otherwise ought our ours ourselves out outside
-    over own past per perhaps quite rather round same several shall she should since so some somebody
-    someone something somewhat soon still such than that the their theirs them themselves then there
-    therefore these they this those though through throughout thus till to together too toward towards
-    under unless until up upon us very via was we well were what whatever when whenever where whereas
-    wherever whether which whichever while who whoever whole whom whose why will with within without
-    would yes yet you your yours yourself yourselves
-"""
-_CLOSED = frozenset(_CLOSED_CLASSES.split())
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What words are: the `name` of a synset as WordNet has it, its number, the words that it covers in the
-    order given, their `share` of the words given by weight, and the share of all nouns (or verbs) that it
-    covers, `rarity`, both 0..1."""
+    """What words are: the `name` of a synset as WordNet has it, or of a closed class, its number, the words
+    that it covers in the order given, their `share` of the words given by weight, and its `rarity` as in
+    `Hypernyms.rarity`, both 0..1."""
 
     name: str
     synset: int
@@ -91,7 +78,7 @@ def counted(tagged: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
 def closed(word: str) -> bool:
     """Whether a word is a single character or of a closed class, such as a preposition: none of its senses
     counts."""
-    return len(word) < 2 or word in _CLOSED
+    return len(word) < 2 or word in CLOSED
 
 
 def evidence(n: int, of: int, rarity: float) -> float:
@@ -105,11 +92,13 @@ def evidence(n: int, of: int, rarity: float) -> float:
 
 class Hypernyms:
     """WordNet's nouns and verbs in memory, from the tables that `data/wordnet/README.md` describes, each in
-    one chunk. A synset is known by its number, its row in the table; words are in lower case."""
+    one chunk, and closed classes. A synset is known by its number, its row in the table, those of closed
+    classes after these; words are in lower case."""
 
     def __init__(self, inflections: pa.Table, synsets: pa.Table, words: pa.Table) -> None:
-        self._names, self._hypernyms = synsets["name"].chunk(0), synsets["hypernyms"].chunk(0)
-        self._first_verb = pc.index(synsets["pos"], VERB).as_py()
+        self._names = pa.concat_arrays([synsets["name"].chunk(0), pa.array(CLASSES)])
+        self._hypernyms = synsets["hypernyms"].chunk(0)
+        self._first_verb, self._first_class = pc.index(synsets["pos"], VERB).as_py(), len(synsets)
         senses = words["synsets"].chunk(0)
         self._rows = {name: row for row, name in enumerate(words["word"].to_pylist())}
         self._offsets, self._senses = senses.offsets.to_numpy(), senses.values.to_numpy()
@@ -122,19 +111,20 @@ class Hypernyms:
         self._covering: dict[str, frozenset[int]] = {}
 
     def _shares(self, n_words: np.ndarray) -> np.ndarray:
-        """For each synset the share of all nouns, or of all verbs, that it covers."""
+        """The rarity of each synset."""
         rows = np.repeat(np.arange(len(self._rows)), np.diff(self._offsets))
-        verbs = self._senses >= self._first_verb
-        n_nouns, n_verbs = (1 + np.count_nonzero(np.diff(rows[part])) for part in (~verbs, verbs))
-        return n_words / np.where(np.arange(len(n_words)) < self._first_verb, n_nouns, n_verbs)
+        verbs, occurring = self._senses >= self._first_verb, self._tagged > 0
+        n_nouns, n_verbs, n_occurring = (len(np.unique(rows[own])) for own in (~verbs, verbs, occurring))
+        of = np.where(np.arange(len(n_words)) < self._first_verb, n_nouns, n_verbs)
+        return np.concatenate([n_words / of, [len(own) / n_occurring for own in CLASSES.values()]])
 
     def kind_of(self, words: Mapping[str, float] | Iterable[str]) -> Kind | None:
         """The kind that most of some words are; None where they are of none.
 
         A mapping has each word's weight, above 0; else each weighs 1, however often it is there. A kind
-        covers at least 0.7 of the words that WordNet knows and half of all, by weight; three words (or both
-        of two) of two lemmas; and at most 0.03 of all nouns or verbs, less where there are few lemmas. Of
-        equal evidence the largest weight goes first, then the rarest, then the first in WordNet.
+        covers at least 0.7 of the words that are known, and half of all, by weight; three words (or both of
+        two) of two lemmas; and its rarity is at most 0.03, less where there are few lemmas. Of equal
+        evidence the largest weight goes first, then the rarest, then the first in number.
         """
         weights = words if isinstance(words, Mapping) else dict.fromkeys(words, 1.0)
         covering = {word: above for word in weights if (above := self.synsets(word))}
@@ -159,22 +149,27 @@ class Hypernyms:
         """The first of the words for a synset."""
         return self._names[synset].as_py()
 
-    def is_verb(self, synset: int) -> bool:
-        """Whether the synset is a sense of verbs, and not of nouns."""
-        return synset >= self._first_verb
+    def pos(self, synset: int) -> str:
+        """Whether the synset is a sense of nouns ("n") or verbs ("v"), or a closed class ("c")."""
+        if synset >= self._first_class:
+            return CLASS
+        return VERB if synset >= self._first_verb else NOUN
 
     def rarity(self, synset: int) -> float:
-        """The share of all nouns, or of all verbs, that the synset covers, 0..1."""
+        """The share of all nouns, or of all verbs, that the synset covers, 0..1; for a closed class the
+        number of its words over that of words that occur in WordNet's tagged texts."""
         return float(self._rarity[synset])
 
     def covers(self, synset: int, word: str) -> bool:
-        """Whether a sense of the word that counts is the synset or lies below it."""
+        """Whether a sense of the word that counts is the synset or lies below it, or the closed class has
+        the word."""
         return synset in self.synsets(word)
 
     def synsets(self, word: str) -> frozenset[int]:
         """All synsets that cover a word."""
         if word not in self._covering:
-            self._covering[word] = frozenset().union(*map(self._upwards, self._counting(word)))
+            senses = frozenset().union(*map(self._upwards, self._counting(word)))
+            self._covering[word] = senses.union(self._classes(word))
         return self._covering[word]
 
     def named(self, name: str, members: Iterable[str]) -> int | None:
@@ -212,8 +207,14 @@ class Hypernyms:
         }
 
     def _lemma(self, word: str) -> str:
-        """The one lemma by which a word is told from its other forms; those of verbs go first."""
-        return [*self.lemmas(word, VERB), *self.lemmas(word, NOUN)][0]
+        """The one lemma by which a word is told from its other forms; those of verbs go first. That of a
+        closed word is itself."""
+        return [*self.lemmas(word, VERB), *self.lemmas(word, NOUN), word][0]
+
+    def _classes(self, word: str) -> Iterator[int]:
+        """The closed classes of a word, whose apostrophe may be a curved one."""
+        straight = word.replace("’", "'")
+        return (i for i, own in enumerate(CLASSES.values(), self._first_class) if straight in own)
 
     def _counting(self, word: str) -> Iterator[int]:
         """The senses of a word that count. A lemma that never occurs has none beside one that does: born is

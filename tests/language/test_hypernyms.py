@@ -7,7 +7,8 @@ import pytest
 from conftest import ROOT
 
 from pipeline.language import word
-from pipeline.language.hypernyms import FILES, NOUN, VERB, closed, counted, evidence, hypernyms
+from pipeline.language.closed_classes import CLASSES, CLOSED
+from pipeline.language.hypernyms import CLASS, FILES, NOUN, VERB, closed, counted, evidence, hypernyms
 from pipeline.resources import resource
 
 FOLDER = resource("data/wordnet")
@@ -25,6 +26,33 @@ KINDS = [
     ("eat drink swallow", "consume"),
     ("break broke shatter", "break"),
     ("city town village", "geographical area"),
+]
+CLASSED = [
+    ("in on under", "prepositions"),
+    ("of to", "prepositions"),
+    ("he they we me", "personal pronouns"),
+    ("my their our", "possessives"),
+    ("myself itself themselves", "reflexive pronouns"),
+    ("who when where how", "question words"),
+    ("could must should", "modal verbs"),
+    ("is were been", "forms of be"),
+    ("had having", "forms of have"),
+    ("does did", "forms of do"),
+    ("is would has did", "auxiliary verbs"),
+    ("he his himself", "forms of he"),
+    ("she her", "forms of she"),
+    ("and or but", "conjunctions"),
+    ("the a", "articles"),
+    ("many several few", "quantifiers"),
+    ("this those that", "demonstratives"),
+    ("always never often", "adverbs of frequency"),
+    ("sometimes seldom", "adverbs of frequency"),
+    ("not never nor", "words that negate"),
+    ("don't can’t not", "words that negate"),
+    ("i'm you're we'll", "contractions"),
+    ("everyone nobody something", "indefinite pronouns"),
+    ("three twenty thousand", "number words"),
+    ("first second third", "ordinal numbers"),
 ]
 
 
@@ -69,8 +97,9 @@ def test_a_kind_covers_most_of_the_weight_and_says_how_much():
     assert (found.name, found.members) == ("musical instrument", ("violin", "flute", "piano"))
     assert found.share == pytest.approx(7 / 8)
     assert hypernyms().kind_of({**words, "hope": 4.0}) is None  # 7 of 11 that WordNet knows
-    assert hypernyms().kind_of({**words, "the": 6.0}).share == 0.5  # 7 of 14
-    assert hypernyms().kind_of({**words, "the": 6.5}) is None
+    assert hypernyms().kind_of({**words, "xyzzy": 6.0}).share == 0.5  # 7 of 14
+    assert hypernyms().kind_of({**words, "xyzzy": 6.5}) is None
+    assert hypernyms().kind_of({**words, "the": 4.0}) is None  # an article is known
 
 
 def test_the_order_and_the_repetition_of_words_do_not_matter():
@@ -138,6 +167,48 @@ def test_evidence_is_that_of_a_binomial():
     assert evidence(2, 2, 0.1) == pytest.approx(4.605170)
     assert evidence(2, 4, 0.1) == pytest.approx(2.043302)  # 2 ln 5 + 2 ln 5/9
     assert evidence(1, 4, 0.5) < 0 == evidence(2, 4, 0.5)
+
+
+@pytest.mark.parametrize(("words", "name"), CLASSED)
+def test_words_of_one_closed_class_are_of_the_narrowest(words, name):
+    found = hypernyms().kind_of(words.split())
+    assert (found.name, found.members) == (name, tuple(words.split()))
+    assert hypernyms().pos(found.synset) == CLASS
+    assert hypernyms().named(name, found.members) == found.synset
+
+
+@pytest.mark.parametrize(
+    "words", ["in he what", "the can of", "she never onto", "in inch foot", "us state"]
+)
+def test_closed_words_of_different_classes_and_others_are_of_none(words):
+    assert hypernyms().kind_of(words.split()) is None
+
+
+@pytest.mark.parametrize("closed_word", sorted(CLOSED))
+def test_of_closed_words_no_sense_of_nouns_and_verbs_counts(closed_word):
+    assert hypernyms().lemmas(closed_word, NOUN) == hypernyms().lemmas(closed_word, VERB) == []
+    assert {hypernyms().pos(synset) for synset in hypernyms().synsets(closed_word)} <= {CLASS}
+
+
+@pytest.mark.parametrize("closed_word", ["that", "her", "one", "no", "what"])
+def test_a_word_may_be_of_several_classes(closed_word):
+    found = {hypernyms().name(synset) for synset in hypernyms().synsets(closed_word)}
+    assert len(found & set(CLASSES)) > 1
+
+
+def test_number_words_are_alike_and_keep_their_senses():
+    for number in ("one", "two", "twelve", "hundred", "million"):
+        common = hypernyms().synsets(number) & hypernyms().synsets("three")
+        assert "number words" in map(hypernyms().name, common)
+        assert {CLASS, NOUN} == set(map(hypernyms().pos, hypernyms().synsets(number)))
+    assert hypernyms().kind_of(["two", "four", "nine"]).name == "digit"
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_closed_class_tells_more_than_animal_and_at_most_as_much_as_day_of_the_week(name):
+    animal, day = hypernyms().named("animal", ["dog"]), hypernyms().named("day of the week", ["monday"])
+    widest, own, narrowest = map(hypernyms().rarity, (animal, hypernyms().named(name, CLASSES[name]), day))
+    assert narrowest / 2 < own < widest / 2
 
 
 def test_words_drawn_at_random_are_hardly_ever_a_kind():
