@@ -1,4 +1,4 @@
--- The neurons that are worth verifying. By chance: those whose tests together have a q of at most four times
+-- The neurons that are worth verifying. By chance: those whose tests together have a q of at most six times
 -- FDR, since verification can still add evidence, those of which one word has two thirds of the activation,
 -- as only verification tells whether related words would do, and those whose MAPs are as alike as the
 -- method's threshold asks, so that the answer by thresholds can be told too. Where thresholds are given, or a
@@ -50,5 +50,5 @@ select
     case when $by_chance and coalesce(has_chance, false) then 'chance' else 'thresholds' end as way
 from rated
 left join layers using (model, layer)
-where similarity >= $similarity or (way = 'chance' and (q <= 4 * $fdr or has_one_word))
+where similarity >= $similarity or (way = 'chance' and (q <= 6 * $fdr or has_one_word))
 order by model, layer, neuron

@@ -12,27 +12,30 @@
 --         coverage    least share of its activation that a thing a neuron stands for accounts for, 0..1
 -- note:   select string_agg(format('{} {}', n, kind), ', ' order by n desc, kind)
 --         from (select kind, count(*) as n from verdicts where kind != 'none' group by kind)
-with joined as (
+with tested as (
     select
-        chances.*,
+        chances.*, substitution.p as p_substitution,
+        bool_or(test = 'words') over (partition by model, layer, neuron) as has_words
+    from chances
+    left join substitution using (model, layer, neuron)
+),
+joined as (
+    select
+        * exclude (p_substitution, has_words),
         case
-            when test = 'words' and substitution.p is not null then least(
-                1, weighed_p / 0.75,
-                chances.p * substitution.p * (1 - ln(chances.p * substitution.p)) / 0.45 / 0.25
+            when test = 'words' and p_substitution is not null then least(
+                1, weighed_p / 0.5, p * p_substitution * (1 - ln(p * p_substitution)) / 0.45 / 0.3
             )
             else weighed_p
         end as final_p
-    from chances
-    left join substitution using (model, layer, neuron)
+    from tested
     union all by name
     select
-        model, layer, neuron, 'substitution' as test, 'set' as kind, substitution.p,
-        least(1, substitution.p / 0.45) as weighed_p, coverage, ranks, 0 as n_groups, true as is_evidence,
-        least(1, substitution.p / 0.45) as final_p
-    from substitution
-    join chances using (model, layer, neuron)
-    anti join (from chances where test = 'words') as by_words using (model, layer, neuron)
-    where test = 'word' and chances.is_evidence
+        model, layer, neuron, 'substitution' as test, 'set' as kind, p_substitution as p,
+        least(1, p_substitution / 0.45) as weighed_p, coverage, ranks, 0 as n_groups, true as is_evidence,
+        least(1, p_substitution / 0.45 / case when has_words then 0.2 else 1 end) as final_p
+    from tested
+    where test = 'word' and is_evidence and p_substitution is not null
 ),
 neurons as (
     select

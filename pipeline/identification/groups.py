@@ -24,7 +24,7 @@ from pipeline.config import Config
 from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage
 from pipeline.identification import layer_scores, mats
-from pipeline.identification.chance import MOST_UNITS, Scores, as_matrices, draws
+from pipeline.identification.chance import MOST_UNITS, Scores, as_matrices, draws, mean_score
 from pipeline.identification.layer_scores import Compared, LayerScores
 from pipeline.identification.mats import Key, Mat
 from pipeline.tables.columns import NEURON_KEY
@@ -37,6 +37,7 @@ _PART = 0.1  # of the activation that each of several groups has at least
 _RARE = 0.05  # p at most of a group that is clean by itself,
 _RARE_BESIDE = 0.2  # and of each of several
 _DRAWS = 1000
+_ROUNDS = 10  # in which units move between groups at most
 
 
 class Tree:
@@ -128,6 +129,11 @@ def together(tree: Tree) -> list[int]:
     return found
 
 
+def hardly(tree: Tree) -> list[int]:
+    """The largest node whose units are alike on the whole, be it hardly; none if there is none."""
+    return [int(node) for node in np.flatnonzero(tree.within >= _JOINED)[-1:]]
+
+
 def _worker(inputs: Inputs, settings: Config) -> Worker:
     """The function from a layer's MATs to the groups of its neurons."""
     scored = layer_scores.maker(inputs, settings.seed)
@@ -165,40 +171,62 @@ def _by(by: str, compared: Compared, of: list[Mat], null: GroupNull) -> Iterator
     weights = np.array([unit.activation for unit in compared.units])
     total = sum(mat.activation for mat in of)
     contrast = contrasts(tree, scores, weights / total if total > 0 else weights)
-    several = _surely(separate(contrast), tree, null)
-    alike = [node for node in together(tree) if tree.within[node] >= _WITHIN]
-    rare = several or {node: _p(node, tree, null, k) for node in alike}
-    for node in rare:
-        units = [compared.units[place] for place in np.flatnonzero(tree.members[node])]
+    parts = settled(tree.members[separate(contrast)], scores)
+    several = _surely(parts, scores, null)
+    alike = [node for node in together(tree) if tree.within[node] >= _WITHIN] or hardly(tree)
+    found = several or [(tree.members[node], _p(tree.members[node], scores, null, k)) for node in alike]
+    for members, p in found:
+        units = [compared.units[place] for place in np.flatnonzero(members)]
         own = [mat for unit in units for mat in unit.mats]
         names = {mat.rank: mat for mat in own}
         ranks = mats.ranks(own)
+        within = mean_within(members, scores)
         yield dict(
             by=by,
             n_maps=len(own),
             n_units=len(units),
-            score=float(tree.within[node]),
-            p=rare[node],
+            score=within,
+            p=p,
             coverage=mats.coverage(own, of),
-            clean=bool(several) or rare[node] <= _RARE,
+            clean=bool(several) or (p <= _RARE and within >= _WITHIN),
             ranks=ranks,
             mats=[names[rank].token for rank in ranks],
         )
 
 
-def _p(node: int, tree: Tree, null: GroupNull, k: int) -> float:
-    """How likely k drawn units hold a group like a node."""
-    return null.p(k, int(tree.sizes[node]), float(tree.within[node]))
+def mean_within(members: np.ndarray, scores: np.ndarray) -> float:
+    """The mean score of the pairs of a group, whose units are true in `members` (k,)."""
+    return mean_score(scores[np.ix_(members, members)])
 
 
-def _surely(nodes: list[int], tree: Tree, null: GroupNull) -> dict[int, float]:
+def settled(parts: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Groups (groups, k) after each unit went to that whose other units it is most alike to, as long as any
+    moves; average linkage never takes back what it joined early. A unit that is alike to none is in none;
+    as it was where a group would be left with less than two units."""
+    for _ in range(_ROUNDS if len(parts) else 0):
+        others = parts @ scores / np.maximum(1, parts.sum(1, keepdims=True) - parts)  # 0 on the diagonal
+        best = others.argmax(0) == np.arange(len(parts))[:, None]
+        moved = best & (others >= _JOINED)
+        if (moved == parts).all() or (moved.sum(1) < 2).any():
+            break
+        parts = moved
+    return parts
+
+
+def _p(members: np.ndarray, scores: np.ndarray, null: GroupNull, k: int) -> float:
+    """How likely k drawn units hold a group like this one."""
+    return null.p(k, int(members.sum()), mean_within(members, scores))
+
+
+def _surely(parts: np.ndarray, scores: np.ndarray, null: GroupNull) -> list[tuple[np.ndarray, float]]:
     """Several groups with the p of each, if none is likely by chance: the rarest among all units, each
     further one among those that are left. None where one is likely."""
-    left, found = tree.members.shape[1], {}
-    for node in sorted(nodes, key=lambda node: (_p(node, tree, null, left), node)):
-        found[node] = _p(node, tree, null, left)
-        left -= int(tree.sizes[node])
-    return found if all(p <= _RARE_BESIDE for p in found.values()) else {}
+    left, found = len(scores), []
+    by_rarity = sorted(parts, key=lambda members: (_p(members, scores, null, left), members.tolist()))
+    for members in by_rarity:
+        found.append((members, _p(members, scores, null, left)))
+        left -= int(members.sum())
+    return found if all(p <= _RARE_BESIDE for _, p in found) else []
 
 
 STAGE = Stage(
