@@ -19,7 +19,7 @@ tests as (
     select
         likeness.model, likeness.layer, likeness.neuron, test,
         case when test = 'words' then 'set' else 'phrase' end as kind,
-        p, case when test = 'words' then 0.45 else 0.1 end as weight,
+        p, case when test = 'words' then 0.55 else 0.11 end as weight,
         coverage, ranks, n_groups, true as is_evidence
     from likeness
     left join parts on (parts.model, parts.layer, parts.neuron, "by")
@@ -29,7 +29,7 @@ tests as (
     select
         model, layer, neuron, 'group' as test,
         case when "by" = 'words' then 'set' else 'phrase' end as kind,
-        p, case when "by" = 'words' then 0.08 else 0.02 end as weight, groups.coverage, groups.ranks, n_groups, true as is_evidence
+        p, case when "by" = 'words' then 0.08 else 0.01 end as weight, groups.coverage, groups.ranks, n_groups, true as is_evidence
     from groups
     join parts using (model, layer, neuron, "by")
     where clean
@@ -41,8 +41,8 @@ tests as (
         case
             when test = 'spelling' then 0.05
             when count(distinct p) filter (test != 'spelling') over (partition by model, layer, neuron) > 1
-                then 0.15
-            else 0.3
+                then 0.1
+            else 0.2
         end as weight,
         coverage, ranks, 0 as n_groups, coverage >= 2 / 3 as is_evidence
     from dominance

@@ -24,7 +24,7 @@ joined as (
         * exclude (p_substitution, has_words),
         case
             when test = 'words' and p_substitution is not null then least(
-                1, weighed_p / 0.5, p * p_substitution * (1 - ln(p * p_substitution)) / 0.45 / 0.3
+                1, weighed_p / 0.6, p * p_substitution * (1 - ln(p * p_substitution)) / 0.55 / 0.25
             )
             else weighed_p
         end as final_p
@@ -32,8 +32,8 @@ joined as (
     union all by name
     select
         model, layer, neuron, 'substitution' as test, 'set' as kind, p_substitution as p,
-        least(1, p_substitution / 0.45) as weighed_p, coverage, ranks, 0 as n_groups, true as is_evidence,
-        least(1, p_substitution / 0.45 / case when has_words then 0.2 else 1 end) as final_p
+        least(1, p_substitution / 0.55) as weighed_p, coverage, ranks, 0 as n_groups, true as is_evidence,
+        least(1, p_substitution / 0.55 / case when has_words then 0.15 else 1 end) as final_p
     from tested
     where test = 'word' and is_evidence and p_substitution is not null
 ),

@@ -31,7 +31,7 @@ from pipeline.tables.columns import NEURON_KEY
 
 _JOINED = 0.7  # mean score between two groups at which they are one
 _APART = 2.5  # standard errors by which two groups are more alike within than between
-_BETWEEN = 1.0  # mean score between two groups at most
+_BETWEEN = 2.0  # mean score between two groups at most, however alike each is within
 _WITHIN = 1.25  # mean score within a group at least: what one random pair in ten has
 _PART = 0.1  # of the activation that each of several groups has at least
 _RARE = 0.05  # p at most of a group that is clean by itself,
