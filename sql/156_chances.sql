@@ -19,7 +19,7 @@ tests as (
     select
         likeness.model, likeness.layer, likeness.neuron, test,
         case when test = 'words' then 'set' else 'phrase' end as kind,
-        p, case when test = 'words' then 0.55 else 0.11 end as weight,
+        p, case when test = 'words' then 0.5 else 0.06 end as weight,
         coverage, ranks, n_groups, true as is_evidence
     from likeness
     left join parts on (parts.model, parts.layer, parts.neuron, "by")
@@ -36,11 +36,12 @@ tests as (
     qualify row_number() over (partition by model, layer, neuron order by groups.coverage desc, number) = 1
     union all by name
     select
-        model, layer, neuron, test, test as kind,
+        model, layer, neuron, test, case when test = 'before' then 'phrase' else test end as kind,
         p,
         case
             when test = 'spelling' then 0.05
-            when count(distinct p) filter (test != 'spelling') over (partition by model, layer, neuron) > 1
+            when test = 'before' then 0.1
+            when count(distinct p) filter (test in ('token', 'word')) over (partition by model, layer, neuron) > 1
                 then 0.1
             else 0.2
         end as weight,

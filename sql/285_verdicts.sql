@@ -4,7 +4,8 @@
 -- there is but one word to compare, the test of substitution stands in its place.
 -- q is Benjamini and Hochberg's (1995) over the layer, with twice the neurons whose p is above a half in place of
 -- all (Storey 2002), since p is even among those that stand for nothing; at least half of all. A thing that covers less than COVERAGE is not found. Of
--- the kinds that are as unlikely as what is found, a neuron is the simplest that covers nearly as much as any.
+-- the kinds that are as unlikely as what is found, a neuron is the simplest that covers nearly as much as any;
+-- what its MATs are goes before what they come after.
 -- reads:  similarity, chances, substitution
 -- writes: verdicts
 -- grain:  one row per (model, layer, neuron)
@@ -24,7 +25,7 @@ joined as (
         * exclude (p_substitution, has_words),
         case
             when test = 'words' and p_substitution is not null then least(
-                1, weighed_p / 0.6, p * p_substitution * (1 - ln(p * p_substitution)) / 0.55 / 0.25
+                1, weighed_p / 0.6, p * p_substitution * (1 - ln(p * p_substitution)) / 0.5 / 0.25
             )
             else weighed_p
         end as final_p
@@ -32,8 +33,8 @@ joined as (
     union all by name
     select
         model, layer, neuron, 'substitution' as test, 'set' as kind, p_substitution as p,
-        least(1, p_substitution / 0.55) as weighed_p, coverage, ranks, 0 as n_groups, true as is_evidence,
-        least(1, p_substitution / 0.55 / case when has_words then 0.15 else 1 end) as final_p
+        least(1, p_substitution / 0.5) as weighed_p, coverage, ranks, 0 as n_groups, true as is_evidence,
+        least(1, p_substitution / 0.5 / case when has_words then 0.15 else 1 end) as final_p
     from tested
     where test = 'word' and is_evidence and p_substitution is not null
 ),
@@ -43,7 +44,7 @@ neurons as (
         least(1, coalesce(min(final_p) filter (is_evidence), 1)) as p,
         min(joined.p) filter (test = 'words') as p_words,
         min(joined.p) filter (test = 'group') as p_group,
-        min(joined.p) filter (test = 'phrases') as p_phrases,
+        min(joined.p) filter (test in ('phrases', 'before')) as p_phrases,
         min(joined.p) filter (test in ('token', 'word')) as p_token,
         min(joined.p) filter (test = 'spelling') as p_spelling
     from similarity
@@ -75,7 +76,8 @@ likely as (
     select
         joined.*, found_p,
         is_evidence and coverage >= $coverage as is_able,
-        max(coverage) filter (is_able and final_p <= found_p) over (partition by model, layer, neuron) as most,
+        max(case when test = 'before' then 0.85 * coverage else coverage end)
+            filter (is_able and final_p <= found_p) over (partition by model, layer, neuron) as most,
         case kind when 'word' then 1 when 'token' then 2 when 'spelling' then 3 when 'set' then 4 else 5 end
             as simplicity
     from joined

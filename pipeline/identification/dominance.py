@@ -1,7 +1,7 @@
 """Does one token, one word or one spelling stand out among what a neuron responds to?
 
 In: `mat_words`, `words`, `samples`. Out: `dominance`: for each neuron the token, the word and the beginning
-or ending that most of its activation is at.
+or ending that most of its activation is at, and the token that most of it comes right after.
 
 Some token has to activate a neuron most, whatever its weights are; a share of the MATs says little. So the
 null of a token or word is a neuron of no meaning, whose responses to the tokens of its texts fall off as
@@ -36,7 +36,7 @@ from pipeline.identification import mats
 from pipeline.identification.mats import Key, Mat
 from pipeline.tables.columns import NEURON_KEY
 
-TESTS = ("spelling", "token", "word")
+TESTS = ("before", "spelling", "token", "word")
 _TAIL = (0.8, 0.95, 0.98)  # quantiles: where the tail begins, of its scale, of its shape
 _SHAPES = (0.5, 2.0)  # of a tail: heavier than any activation's, and normal
 _OF_SHAPE = 200  # neurons that the shape is taken from, at most
@@ -50,7 +50,7 @@ _WHOLE = 0.1  # share of a token's MATs in which it is a whole word, above which
 
 def _shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
     """The samples of each layer's neurons that have MAPs, in order."""
-    samples = inputs.columns("samples", [*NEURON_KEY, "rank", "tokens", "activations", "text_start"])
+    samples = inputs.columns("samples", [*NEURON_KEY, "rank", "tokens", "activations", "text_start", "mat_index"])
     for own_mats in mats.by_layer(inputs["mat_words"]):
         model, layer = (own_mats[name][0].as_py() for name in ("model", "layer"))
         own = samples.filter((pc.field("model") == model) & (pc.field("layer") == layer))
@@ -82,23 +82,29 @@ def tail_shape(others: np.ndarray) -> float | None:
     return float(np.log(depths[1] / depths[0]) / np.log((far - begin) / (scale - begin)))
 
 
-class Responses:
-    """A neuron's mean response to each token in its texts, by the token as in `mats.Mat`."""
+def _name(token: str) -> str:
+    """A token as in `mats.Mat`."""
+    return token.strip(_BLANKS).lower() or token
 
-    def __init__(self, texts: pa.Table) -> None:
+
+class Responses:
+    """A neuron's mean response to each token in its texts, by the token as in `mats.Mat`; or, where
+    `after`, to what comes right after it."""
+
+    def __init__(self, texts: pa.Table, *, after: bool = False) -> None:
         tokens, activations = (texts[name].combine_chunks() for name in ("tokens", "activations"))
         starts = texts["text_start"].to_numpy()
         lengths = pc.list_value_length(tokens).to_numpy()
         place = np.concatenate([np.arange(length) for length in lengths])
-        inside = place >= np.repeat(starts, lengths)
+        inside = place >= np.repeat(starts, lengths) + after
         values = activations.flatten().to_numpy(zero_copy_only=False)
         coded = tokens.flatten().dictionary_encode()
         codes = coded.indices.to_numpy()
         inside &= np.isfinite(values)
-        names = [text.strip(_BLANKS).lower() or text for text in coded.dictionary.to_pylist()]
+        names = [_name(text) for text in coded.dictionary.to_pylist()]
         self.names = sorted(set(names))
         number = {name: i for i, name in enumerate(self.names)}
-        own = np.array([number[name] for name in names], np.int64)[codes[inside]]
+        own = np.array([number[name] for name in names], np.int64)[np.roll(codes, after)[inside]]
         counts = np.bincount(own, minlength=len(self.names))
         sums = np.bincount(own, values[inside].astype(np.float64), len(self.names))
         self.means = np.where(counts > 0, sums / np.maximum(counts, 1), -np.inf)
@@ -205,6 +211,11 @@ def _tests(own: list[Mat], texts: pa.Table, layer: Layer) -> list[dict[str, Any]
         if words:
             piece = _largest(words, lambda mat: mat.token)[0].token
             found["word"] = str(words[0].word), layer.p(responses, piece), words
+    name = _before(texts)
+    after = _largest(own, lambda mat: name.get(mat.rank))
+    if mats.coverage(after, own) >= _LEAST_SHARE:
+        thing = name[after[0].rank]
+        found["before"] = thing, layer.p(Responses(texts, after=True), thing), after
     affix = layer.spellings.best(own)
     if affix and ("spelling" not in found or len(affix[2]) > len(found["spelling"][2])):
         found["spelling"] = affix
@@ -212,6 +223,16 @@ def _tests(own: list[Mat], texts: pa.Table, layer: Layer) -> list[dict[str, Any]
         dict(test=test, thing=thing, p=p, coverage=mats.coverage(part, own), ranks=mats.ranks(part))
         for test, (thing, p, part) in sorted(found.items())
     ]
+
+
+def _before(texts: pa.Table) -> dict[int, str]:
+    """The token right before the MAT of each of a neuron's texts, by rank; of one that begins with it none."""
+    rows = texts.select(["rank", "tokens", "mat_index", "text_start"]).to_pylist()
+    return {
+        row["rank"]: _name(row["tokens"][row["mat_index"] - 1])
+        for row in rows
+        if row["mat_index"] > row["text_start"]
+    }
 
 
 def _largest(own: list[Mat], name: Callable[[Mat], str | None]) -> list[Mat]:

@@ -20,7 +20,7 @@ Row = dict[str, Any]
 TESTS = {
     "p_words": ("words", "the MATs' words mean alike"),
     "p_group": ("group", "those of one group of its phrases are alike"),
-    "p_phrases": ("phrases", "what stands around the MATs is alike"),
+    "p_phrases": ("phrases", "what stands around the MATs is alike, or one token before them"),
     "p_token": ("token", "one token or word stands out"),
     "p_spelling": ("spelling", "one spelling stands out"),
     "p_substitution": ("substitution", "related words keep the activation, unrelated ones do not"),

@@ -140,7 +140,7 @@ TABLES = (
             ),
             nullable("p_words", pa.float64(), "that its MATs' words mean alike by chance"),
             nullable("p_group", pa.float64(), "that its largest clean group is alike by chance"),
-            nullable("p_phrases", pa.float64(), "that what is around them is alike by chance"),
+            nullable("p_phrases", pa.float64(), "that what is around or before them is alike by chance"),
             nullable("p_token", pa.float64(), "that a token or word stands out by chance"),
             nullable("p_spelling", pa.float64(), "that a spelling stands out by chance"),
             nullable("p_substitution", pa.float64(), "that related words keep the activation by chance"),
