@@ -50,7 +50,9 @@ _WHOLE = 0.1  # share of a token's MATs in which it is a whole word, above which
 
 def _shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
     """The samples of each layer's neurons that have MAPs, in order."""
-    samples = inputs.columns("samples", [*NEURON_KEY, "rank", "tokens", "activations", "text_start", "mat_index"])
+    samples = inputs.columns(
+        "samples", [*NEURON_KEY, "rank", "tokens", "activations", "text_start", "mat_index"]
+    )
     for own_mats in mats.by_layer(inputs["mat_words"]):
         model, layer = (own_mats[name][0].as_py() for name in ("model", "layer"))
         own = samples.filter((pc.field("model") == model) & (pc.field("layer") == layer))
@@ -226,7 +228,7 @@ def _tests(own: list[Mat], texts: pa.Table, layer: Layer) -> list[dict[str, Any]
 
 
 def _before(texts: pa.Table) -> dict[int, str]:
-    """The token right before the MAT of each of a neuron's texts, by rank; of one that begins with it none."""
+    """The token right before the MAT of each of a neuron's texts, by rank; none where that begins a text."""
     rows = texts.select(["rank", "tokens", "mat_index", "text_start"]).to_pylist()
     return {
         row["rank"]: _name(row["tokens"][row["mat_index"] - 1])

@@ -104,7 +104,11 @@ TABLES = (
         (*NEURON_KEY, "test"),
         (
             *NEURON,
-            column("test", pa.string(), "token, word or spelling: one of them stands out; before: the MAT follows one token"),
+            column(
+                "test",
+                pa.string(),
+                "token, word or spelling: one of them stands out; before: the MAT follows one token",
+            ),
             column("thing", pa.string(), "the token, word, piece, beginning (un-) or ending (-ing)"),
             column("p", pa.float64(), "chance that some token, or spelling, stands out as much"),
             column("coverage", pa.float64(), "share of the activation of its MAPs, 0..1"),

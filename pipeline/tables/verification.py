@@ -25,7 +25,11 @@ TABLES = (
         ("word", "kind", "rank"),
         (
             column("word", pa.string(), "word of a candidate's MAP, lower case"),
-            column("kind", pa.string(), "synonym: a nearest neighbour; relative: of its kind; control: unrelated"),
+            column(
+                "kind",
+                pa.string(),
+                "synonym: a nearest neighbour; relative: of its kind; control: unrelated",
+            ),
             column("rank", pa.int32(), "place among its kind, from 0"),
             column("neighbour", pa.string(), "the word put in its place, lower case"),
             column("cosine", pa.float32(), "cosine of the two words, -1..1"),
@@ -117,7 +121,9 @@ TABLES = (
         (
             *NEURON,
             column("n_words", pa.int32(), "words with related words and controls"),
-            column("effect", pa.float64(), "mean retention of related words less that of controls, over words"),
+            column(
+                "effect", pa.float64(), "mean retention of related words less that of controls, over words"
+            ),
             column("p", pa.float64(), "chance of it if related words and controls are alike to the neuron"),
         ),
     ),

@@ -1,4 +1,4 @@
-"""The words of a vocabulary that mean nearly the same kind of thing as a word, by its vectors and by WordNet.
+"""The words of a vocabulary that are most alike to a word, by vectors and by WordNet together.
 
 Nearest neighbours by vectors of a small text are often no relatives at all (morning: beard), and WordNet
 knows no use (gun: ammunition). So both are standardised over the vocabulary and added.
@@ -34,7 +34,9 @@ class Relatives:
         scores = _standard(cosines, np.ones_like(known))
         scores += _NAMES * _standard(self.content.row(word), known)
         best = np.argsort(-scores, kind="stable")[: _LOOKED_AT * wanted + len(leave_out)].tolist()
-        found = (i for i in best if self.words[i] not in leave_out and not spelled_alike(word, self.words[i]))
+        found = (
+            i for i in best if self.words[i] not in leave_out and not spelled_alike(word, self.words[i])
+        )
         return [(place, float(cosines[place])) for place, _ in zip(found, range(wanted), strict=False)]
 
 

@@ -1,14 +1,14 @@
 """Do related words keep the activation where unrelated ones of like frequency lose it?
 
 In: `variants`, `retentions`, `maps`. Out: `substitution`: one test for each verified neuron whose MATs are
-words. For each word that holds a MAT, the retentions of related words, which are its synonyms and its
-relatives, are compared with those of its controls, each as a share of the way from the median of the controls
-in that MAP, 0, to the MAP itself, 1: what is left without the word differs from MAP to MAP. A replacement
-counts once for a word, with its mean over the MAPs of that word. The statistic is the mean difference over words, each with the square root of its
-activation as weight. If the neuron does not care for meaning, related words and controls are exchangeable
-within each word: the null is what shuffling their labels gives (a permutation test, paired within each
-word: Fisher 1935; Phipson and Smyth 2010). Related words that hold the word or the MAT, or begin as the
-word does, are left out: what they keep may be due to spelling.
+words. For each word that holds a MAT, what related words keep, which are its synonyms and its relatives, is
+compared with what its controls keep: each as a share of the way from the median of the controls in that
+MAP, 0, to the MAP itself, 1, since what is left without the word differs from MAP to MAP. A replacement
+counts once for a word, with its mean over the MAPs of that word. The statistic is the mean difference over
+words, each with the square root of its activation as weight. If the neuron does not care for meaning,
+related words and controls are exchangeable within each word: the null is what shuffling their labels gives
+(a permutation test, paired within each word: Fisher 1935; Phipson and Smyth 2010). Related words that hold
+the word or the MAT, or begin as the word does, are left out: what they keep may be due to spelling.
 """
 
 from __future__ import annotations

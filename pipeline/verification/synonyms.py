@@ -1,10 +1,10 @@
-"""The replacements of a word: its nearest neighbours, and for words that hold a MAT its relatives and
-unrelated words as controls.
+"""The replacements of a word: its nearest neighbours, and of a MAT's word its relatives and controls.
 
 In: `candidates`, `maps`, `words`, `vocabulary`. Out: `synonyms`. Neighbours are found by one matrix
-product; relatives (`relatives.py`) are none of them. Controls are drawn, with a seed per word, from the
-less similar half of the words of similar frequency. Words without a vector have none of these. There are
-more relatives and controls than are put into one MAP: the MAPs of a word take turns (`sql/220_variants.sql`).
+product; relatives (`relatives.py`) are none of them. Controls are unrelated: drawn, with a seed per word,
+from the less similar half of the words of similar frequency. Words without a vector have none of these.
+There are more relatives and controls than are put into one MAP, as the MAPs of a word take turns
+(`sql/220_variants.sql`).
 """
 
 from __future__ import annotations
@@ -72,16 +72,16 @@ def replacements(words: pa.Table, relatives: Relatives, settings: Config) -> pa.
     return pa.Table.from_pylist(rows, schema=tables.TABLES["synonyms"].schema)
 
 
-def _controls(
-    own: int, vectors: Vectors, leave_out: set[str], settings: Config
-) -> list[tuple[int, float]]:
+def _controls(own: int, vectors: Vectors, leave_out: set[str], settings: Config) -> list[tuple[int, float]]:
     """Unrelated words of similar frequency, drawn with a seed per word; (place, cosine)."""
     first = max(0, own - _LIKE_FREQUENCY)
     scores = vectors.matrix[first : own + _LIKE_FREQUENCY + 1] @ vectors.matrix[own]
     by_score = np.argsort(scores, kind="stable")[: int(settings.control_share * len(scores))]
     unrelated = np.sort(by_score)
     draw = np.random.default_rng([settings.seed, crc32(vectors.words[own].encode())])
-    drawn = [place for place in draw.permutation(unrelated) if vectors.words[first + place] not in leave_out]
+    drawn = [
+        place for place in draw.permutation(unrelated) if vectors.words[first + place] not in leave_out
+    ]
     wanted = _CONTROL_TURNS * settings.controls
     return [(first + int(place), float(scores[place])) for place in drawn[:wanted]]
 

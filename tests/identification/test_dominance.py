@@ -93,6 +93,13 @@ def test_a_bos_and_what_is_no_number_do_not_count():
     assert found == pytest.approx({"a": 2.0, "b": 4.0, "bos": 2.0, "c": -np.inf})
 
 
+def test_what_comes_after_a_token_responds_for_it():
+    texts = texts_of((["bos", " Of", "a", "of", "b"], [9.0, 8.0, 1.0, 2.0, 3.0], 1), (["of"], [5.0], 0))
+    responses = dominance.Responses(texts, after=True)
+    found = dict(zip(responses.names, responses.means.tolist(), strict=True))
+    assert found == pytest.approx({"a": 2.0, "b": -np.inf, "bos": -np.inf, "of": 2.0})
+
+
 def test_a_token_of_blanks_is_itself():
     assert means(([" ", "\n", "a"], [1.0, 2.0, 3.0], 0)) == {" ": 1.0, "\n": 2.0, "a": 3.0}
 
@@ -211,6 +218,7 @@ def test_what_neurons_of_no_meaning_respond_to_does_not_stand_out():
 def test_what_has_less_than_a_fifth_of_the_activation_has_no_row():
     mats, texts = STANDS_OUT
     mats = [row | dict(token=f"t{n}", word=f"t{n}") for n, row in enumerate(mats)]
+    texts = [row | dict(mat_index=0) for row in texts]  # after no token
     assert not [key for key in dominant(*NOISE, (mats, texts)) if key[1] == 50]
 
 
@@ -243,8 +251,33 @@ def test_punctuation_is_a_token_and_no_word():
         row | dict(tokens=["," if token == " fig" else token for token in row["tokens"]]) for row in texts
     ]
     found = dominant(*NOISE, (for_mats, swapped))
-    assert {test for _, n, test in found if n == 50} == {"token"}
+    assert {test for _, n, test in found if n == 50} - {"before"} == {"token"}
     assert (found[0, 50, "token"]["thing"], found[0, 50, "token"]["p"] < 1e-3) == (",", True)
+
+
+def test_a_neuron_that_responds_to_whatever_comes_after_a_token_shows_it():
+    mats, texts = neuron(60, noise)
+    texts = [
+        row
+        | dict(zip(("activations", "mat_index"), after_fig(row["tokens"], row["activations"]), strict=True))
+        for row in texts
+    ]
+    mats = [
+        row | dict(token=text["tokens"][text["mat_index"]].strip())
+        for row, text in zip(mats, texts, strict=True)
+    ]
+    found = dominant(*NOISE, (mats, texts))
+    row = found[0, 60, "before"]
+    assert (row["thing"], row["coverage"], len(row["ranks"])) == ("fig", 1.0, N_TEXTS)
+    assert row["p"] < 1e-3
+    least = min(row["p"] for (_, n, test), row in found.items() if n != 60 and test == "before")
+    assert least > 1e-3
+
+
+def after_fig(tokens, values):
+    """Activations that are 20 higher after " fig", and the place of the highest."""
+    values = [v + 20 * (i > 0 and tokens[i - 1] == " fig") for i, v in enumerate(values)]
+    return values, int(np.argmax(values))
 
 
 def test_layers_are_told_apart():

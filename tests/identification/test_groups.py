@@ -106,7 +106,32 @@ def test_one_thing_is_not_apart_from_itself():
 
 
 def test_things_that_are_alike_to_each_other_too_are_not_apart():
-    assert separated(blocks(4, 4, between=1.2)) == []
+    assert separated(blocks(4, 4, between=2.1)) == []
+
+
+def test_a_unit_that_was_joined_early_goes_to_the_group_it_is_most_alike_to():
+    parts = np.array([[1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 1, 1]], bool)  # the third is with the others
+    settled = groups.settled(parts, blocks(3, 3))
+    assert [np.flatnonzero(part).tolist() for part in settled] == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_unit_that_is_alike_to_no_group_is_in_none():
+    parts = np.array([[1, 1, 0, 0, 1], [0, 0, 1, 1, 0]], bool)
+    settled = groups.settled(parts, blocks(2, 2, 1))
+    assert [np.flatnonzero(part).tolist() for part in settled] == [[0, 1], [2, 3]]
+
+
+def test_groups_stay_as_they_were_where_one_would_lose_all_but_one():
+    parts = np.array([[1, 1, 0, 0], [0, 0, 1, 1]], bool)
+    assert (groups.settled(parts, blocks(3, 1)) == parts).all()
+    assert groups.settled(np.zeros((0, 4), bool), blocks(2, 2)).shape == (0, 4)
+
+
+def test_units_that_are_alike_on_the_whole_be_it_hardly_are_what_shows_a_set():
+    tree = groups.Tree(blocks(4, 1, within=0.8))
+    [node] = groups.hardly(tree)
+    assert np.flatnonzero(tree.members[node]).tolist() == [0, 1, 2, 3]
+    assert groups.hardly(groups.Tree(blocks(4, within=0.6))) == []
 
 
 def test_what_has_little_of_the_activation_is_no_thing_of_its_own():

@@ -1,4 +1,4 @@
-"""What words have in common by WordNet, beside the slow reference: every synset above both, the narrowest."""
+"""What words have in common by WordNet, beside the narrowest of all synsets above both."""
 
 import numpy as np
 

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from pipeline.config import KINDS
 from pipeline.tables import query
 
-WEIGHTS = {"words": 0.45, "phrases": 0.1, "group": 0.08, "token": 0.3, "word": 0.3, "spelling": 0.05}
+WEIGHTS = dict(words=0.5, phrases=0.06, group=0.08, token=0.2, word=0.2, spelling=0.05, before=0.1)
 OFF = float("-inf")
 
 
 def chance(test, p, *, coverage=0.9, n_groups=0, is_evidence=True, **more):
     """A row of `chances`."""
-    kind = {"words": "set", "group": "set", "phrases": "phrase"}.get(test, test)
+    kind = dict(words="set", group="set", phrases="phrase", before="phrase").get(test, test)
     ranks = [list(WEIGHTS).index(test)]
     own = dict(
         test=test, kind=kind, p=p, weighed_p=min(1, p / WEIGHTS[test]), coverage=coverage, ranks=ranks
@@ -61,6 +61,7 @@ def kind(*tests, **how):
         ("token", "token"),
         ("word", "word"),
         ("spelling", "spelling"),
+        ("before", "phrase"),
     ],
 )
 def test_a_neuron_is_of_the_kind_of_the_test_that_finds_it(test, expected):
@@ -89,6 +90,12 @@ def test_of_kinds_that_cover_nearly_as_much_it_is_the_simplest():
     assert kind(chance("word", 1e-4, coverage=0.76), more) == "set"
 
 
+def test_what_a_neuron_responds_to_goes_before_what_that_comes_after():
+    after = chance("before", 1e-4, coverage=1.0)
+    assert kind(chance("words", 1e-4, coverage=0.74), after) == "set"
+    assert kind(chance("words", 1e-4, coverage=0.7), after) == "phrase"
+
+
 def test_a_simpler_kind_that_is_not_sure_is_not_taken():
     assert kind(chance("word", 0.2), chance("words", 1e-4)) == "set"
 
@@ -107,7 +114,7 @@ def test_a_thing_that_covers_enough_is_found_beside_a_surer_one_that_does_not():
 
 def test_what_has_an_equal_beside_it_is_no_evidence():
     [found] = verdicts(tables([[chance("token", 1e-9, is_evidence=False), chance("words", 0.3)]]))
-    assert (found["kind"], found["likely_kind"], found["p"]) == ("none", "set", pytest.approx(0.3 / 0.45))
+    assert (found["kind"], found["likely_kind"], found["p"]) == ("none", "set", pytest.approx(0.3 / 0.5))
     assert found["p_token"] == 1e-9
 
 
@@ -133,19 +140,21 @@ def fisher(*ps):
 
 @pytest.mark.parametrize(("words", "substitution"), [(0.2, 0.1), (0.05, 0.3), (0.01, 0.01)])
 def test_words_and_substitution_together_count_as_fishers_product(words, substitution):
-    together = fisher(words, substitution) / 0.45 / 0.25
-    alone = words / 0.45 / 0.75
+    together = fisher(words, substitution) / 0.5 / 0.25
+    alone = words / 0.5 / 0.6
     found = p_of(chance("words", words), substitution=substitution)
     assert found == pytest.approx(min(1, together, alone), rel=0.08)
 
 
-def test_substitution_that_tells_nothing_costs_a_quarter():
-    assert p_of(chance("words", 0.009)) == pytest.approx(0.02)
-    assert p_of(chance("words", 0.009), substitution=1.0) == pytest.approx(0.02 / 0.75)
+def test_substitution_that_tells_nothing_costs_two_fifths():
+    assert p_of(chance("words", 0.009)) == pytest.approx(0.018)
+    assert p_of(chance("words", 0.009), substitution=1.0) == pytest.approx(0.018 / 0.6)
 
 
 def test_substitution_counts_alone_only_beside_one_word_that_stands_out():
-    assert p_of(chance("word", 0.3), substitution=0.0045) == pytest.approx(0.01)
+    assert p_of(chance("word", 0.3), substitution=0.0045) == pytest.approx(0.009)
+    beside = p_of(chance("word", 0.3), chance("words", 1.0), substitution=0.0045)
+    assert beside == pytest.approx(0.0045 / 0.5 / 0.15)
     assert p_of(chance("word", 0.3), chance("words", 1.0), substitution=0.5) > 0.5
     assert p_of(chance("word", 0.3, is_evidence=False), substitution=0.002) == 1
     assert p_of(chance("token", 0.3), substitution=0.002) == 1
@@ -179,7 +188,7 @@ def slow_q(p):
 @settings(deadline=None, max_examples=8)
 def test_found_is_what_benjamini_and_hochbergs_q_allows(p):
     found = verdicts(tables([[chance("words", value)] for value in p], extra=5))
-    q = slow_q([min(1, value / 0.45) for value in p] + [1.0] * 5)
+    q = slow_q([min(1, value / 0.5) for value in p] + [1.0] * 5)
     assert [row["q"] for row in found] == pytest.approx(q)
     assert [row["kind"] for row in found] == ["set" if value <= 0.05 else "none" for value in q]
 
@@ -272,7 +281,7 @@ SURE = [[chance("words", 1e-6)]] * 3
 
 def test_what_is_not_sure_enough_is_found_at_the_rate_that_is_told():
     layer = Layer([*SURE, [chance("words", 0.04)], [chance("words", 0.06)]], extra=2)
-    assert layer.found_by(3) == ("FDR", 0.134)
+    assert layer.found_by(3) == ("FDR", 0.12)
     assert layer.found_by(4) == ("FDR", 0.16)
 
 

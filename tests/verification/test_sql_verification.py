@@ -60,7 +60,9 @@ def test_the_maps_of_a_word_take_turns_with_its_relatives_and_controls():
     replacements = near("red", "green") + near("red", "pink", "blue", kind="relative")
     replacements += near("red", "so", "of", "by", kind="control")
     found = variants(words, replacements, maps=maps, relatives=1, controls=2)
-    by_map = {rank: [v["replacement"] for v in found if v["rank"] == rank and v["variant"]] for rank in range(3)}
+    by_map = {
+        rank: [v["replacement"] for v in found if v["rank"] == rank and v["variant"]] for rank in range(3)
+    }
     assert by_map == {
         0: ["green", "pink", "so", "of"],
         1: ["green", "blue", "by"],

@@ -121,22 +121,37 @@ def replaced(word, replacement, kind, retention, **more):
     return own | dict(mat=word, rank=0, baseline=4.0) | more
 
 
-def test_a_word_has_the_mean_retention_of_each_replacement_over_its_maps():
+def test_what_is_kept_is_the_share_of_the_way_from_the_maps_controls_to_the_map_itself():
+    given = [
+        replaced("red", " green", "synonym", 0.75),
+        replaced("red", " blue", "relative", 0.25),
+        *(replaced("red", f" odd{n}", "control", value) for n, value in enumerate((0.5, 0.25, 0.625))),
+    ]
+    [(own, other, _)] = substitution.words_of(given)
+    assert (own, other) == ([0.5, 0.0], [0.0, 0.0, 0.25])  # of the way from 0.5, the controls' median, to 1
+
+
+def test_a_replacement_counts_once_for_a_word_with_its_mean_over_the_words_maps():
     given = [
         replaced("red", " green", "synonym", 0.5),
+        replaced("red", " odd", "control", 0.0),
         replaced("red", "Green", "synonym", 0.75, rank=1),
-        replaced("red", " blue", "synonym", 0.25),
-        replaced("red", " odd", "control", 0.125),
+        replaced("red", " so", "control", 0.5, rank=1),
     ]
     [(own, other, weight)] = substitution.words_of(given)
-    assert (own, other) == ([0.625, 0.25], [0.125])
+    assert (own, other) == ([0.5], [0.0, 0.0])
     assert weight == pytest.approx(np.sqrt(8))
+
+
+def test_a_map_whose_activation_stands_without_the_word_tells_nothing():
+    given = [replaced("red", "ab", "synonym", 1.0), replaced("red", "cd", "control", 0.95)]
+    assert substitution.words_of(given) == []
 
 
 def test_the_weight_of_a_word_is_the_root_of_the_activation_of_its_maps():
     pair = [("synonym", "ab"), ("control", "cd")]
     given = [
-        replaced(word, name, kind, 0.5, rank=rank, baseline=2.0)
+        replaced(word, name, kind, 0.5 if kind == "synonym" else 0.0, rank=rank, baseline=2.0)
         for word, ranks in (("red", (0, 1, 2)), ("tin", (3,)))
         for rank in ranks
         for kind, name in pair
@@ -166,7 +181,7 @@ def test_synonyms_that_are_spelled_alike_or_hold_the_mat_are_left_out(word, mat,
     given = [
         kept,
         replaced(word, replacement, "synonym", 1.0, mat=mat),
-        replaced(word, "qqq", "control", 0.5, mat=mat),
+        replaced(word, "qqq", "control", 0.0, mat=mat),
     ]
     [(own, _, _)] = substitution.words_of(given)
     assert own == [0.25]
@@ -181,11 +196,11 @@ def test_a_mat_of_blanks_is_in_no_replacement():
 def test_words_without_synonyms_or_without_controls_are_left_out():
     given = [
         replaced("red", "ab", "synonym", 0.5),
-        replaced("blue", "cd", "control", 0.5),
-        replaced("tin", "ab", "synonym", 0.5),
-        replaced("tin", "cd", "control", 0.25),
+        replaced("blue", "cd", "control", 0.5, rank=1),
+        replaced("tin", "ab", "synonym", 0.5, rank=2),
+        replaced("tin", "cd", "control", 0.0, rank=2),
     ]
-    assert [word[:2] for word in substitution.words_of(given)] == [([0.5], [0.25])]
+    assert [word[:2] for word in substitution.words_of(given)] == [([0.5], [0.0])]
     assert substitution.words_of([]) == []
 
 
@@ -224,7 +239,7 @@ def test_each_neuron_with_replaced_mats_has_one_row():
     found = results_of([map_row(0, neuron=n, mat=" red") for n in range(2, 6)], given)
     assert [(row["neuron"], row["n_words"]) for row in found] == [(2, 1), (4, 1)]
     assert found[0]["effect"] == pytest.approx(0)
-    assert found[1]["effect"] == pytest.approx(1 - 0.125)
+    assert found[1]["effect"] == pytest.approx(1)
     assert found[0]["p"] == pytest.approx(1)
     assert found[1]["p"] == pytest.approx(1 / 210, abs=0.003)
 
