@@ -228,7 +228,7 @@ def _tests(own: list[Mat], texts: pa.Table, layer: Layer) -> list[dict[str, Any]
 
 
 def _before(texts: pa.Table) -> dict[int, str]:
-    """The token right before the MAT of each of a neuron's texts, by rank; none where that begins a text."""
+    """The token right before the MAT of each text of a neuron, by rank; none where that begins it."""
     rows = texts.select(["rank", "tokens", "mat_index", "text_start"]).to_pylist()
     return {
         row["rank"]: _name(row["tokens"][row["mat_index"] - 1])

@@ -29,10 +29,11 @@ from pipeline.identification.layer_scores import Compared, LayerScores
 from pipeline.identification.mats import Key, Mat
 from pipeline.tables.columns import NEURON_KEY
 
-_JOINED = 0.7  # mean score between two groups at which they are one
-_APART = 2.5  # standard errors by which two groups are more alike within than between
+_JOINED = 1.0  # mean score between two groups at which they are one
+_APART = 3.0  # standard errors by which two groups are more alike within than between
 _BETWEEN = 2.0  # mean score between two groups at most, however alike each is within
-_WITHIN = 1.25  # mean score within a group at least: what one random pair in ten has
+_WITHIN = 1.5  # mean score within a group at least: what one random pair in fifteen has
+_FEW = 5  # units of a set that is hardly alike, at most
 _PART = 0.1  # of the activation that each of several groups has at least
 _RARE = 0.05  # p at most of a group that is clean by itself,
 _RARE_BESIDE = 0.2  # and of each of several
@@ -130,8 +131,9 @@ def together(tree: Tree) -> list[int]:
 
 
 def hardly(tree: Tree) -> list[int]:
-    """The largest node whose units are alike on the whole, be it hardly; none if there is none."""
-    return [int(node) for node in np.flatnonzero(tree.within >= _JOINED)[-1:]]
+    """The largest node of few units that are alike on the whole, be it hardly: the mean of a few pairs says
+    little. None if there is none."""
+    return [int(node) for node in np.flatnonzero((tree.within >= _JOINED) & (tree.sizes <= _FEW))[-1:]]
 
 
 def _worker(inputs: Inputs, settings: Config) -> Worker:

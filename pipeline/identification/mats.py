@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from pipeline.language.spelling import spelled_alike
 from pipeline.tables.columns import NEURON_KEY, SAMPLE_KEY
 
+_SAME_WORD = 0.5  # of a unit's activation, that forms of one word have at least if it stands for them
 _SAME_TEXT, _FEW = 0.6, 4  # shared words of two contexts of one text, and words that a context needs for it
 Key = tuple[str, int, int]  # model, layer, neuron
 
@@ -26,7 +27,8 @@ Key = tuple[str, int, int]  # model, layer, neuron
 class Mat:
     """The MAT of a distinct MAP, as in `mat_words`.
 
-    Its token, the word read at it if there is one, the other words of the MAP, the activation (at least 0).
+    Its token, the word read at it if there is one, the other words of the MAP, the activation (at least 0),
+    and whether the word that is read is much of the one that stands there: at " fig" in "figment" it is not.
     """
 
     rank: int
@@ -34,6 +36,7 @@ class Mat:
     word: str | None
     context: tuple[str, ...]
     activation: float
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Unit:
     """MATs that count once, strongest first.
 
     `word` stands for them: what the tokens themselves spell if one of the words is just that, else the word
-    that activates most; None where no MAT is part of a word.
+    that activates most; None where the MATs are mere pieces of several words, or no part of any.
     """
 
     word: str | None
@@ -63,7 +66,14 @@ def mats_of(mat_words: pa.Table, words: pa.Table) -> dict[Key, list[Mat]]:
     for row in mat_words.filter(~pc.field("duplicate")).to_pylist():
         own = sorted(around[tuple(row[name] for name in SAMPLE_KEY)])
         neurons[tuple(row[name] for name in NEURON_KEY)].append(
-            Mat(row["rank"], row["token"], row["word"], tuple(word for _, word in own), row["activation"])
+            Mat(
+                row["rank"],
+                row["token"],
+                row["word"],
+                tuple(word for _, word in own),
+                row["activation"],
+                row["word"] is None or spelled_alike(row["word"], row["whole_word"] or row["word"]),
+            )
         )
     return dict(neurons)
 
@@ -92,10 +102,14 @@ def units(mats: list[Mat]) -> list[Unit]:
 def _representative(mats: list[Mat]) -> str | None:
     weights: dict[str, float] = defaultdict(float)
     for mat in mats:
-        if mat.word is not None:
+        if mat.word is not None and mat.is_whole:
             weights[mat.word] += mat.activation
     spelled = {mat.token for mat in mats} & weights.keys()
-    return max(spelled or weights, key=lambda word: (weights[word], word), default=None)
+    best = max(spelled or weights, key=lambda word: (weights[word], word), default=None)
+    if best is None or spelled:
+        return best
+    alike = sum(weight for word, weight in weights.items() if spelled_alike(word, best))
+    return best if alike >= _SAME_WORD * sum(mat.activation for mat in mats) else None
 
 
 def coverage(own: list[Mat], of: list[Mat]) -> float:

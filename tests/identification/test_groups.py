@@ -128,10 +128,12 @@ def test_groups_stay_as_they_were_where_one_would_lose_all_but_one():
 
 
 def test_units_that_are_alike_on_the_whole_be_it_hardly_are_what_shows_a_set():
-    tree = groups.Tree(blocks(4, 1, within=0.8))
+    tree = groups.Tree(blocks(4, 1, within=1.1))
     [node] = groups.hardly(tree)
     assert np.flatnonzero(tree.members[node]).tolist() == [0, 1, 2, 3]
-    assert groups.hardly(groups.Tree(blocks(4, within=0.6))) == []
+    assert groups.hardly(groups.Tree(blocks(4, within=0.9))) == []
+    many = groups.Tree(blocks(8, within=1.1))
+    assert many.sizes[groups.hardly(many)].tolist() <= [5]
 
 
 def test_what_has_little_of_the_activation_is_no_thing_of_its_own():
@@ -139,10 +141,10 @@ def test_what_has_little_of_the_activation_is_no_thing_of_its_own():
 
 
 def test_what_is_alike_down_to_the_least_score_is_together():
-    tree = groups.Tree(blocks(3, 2, between=0.5))
+    tree = groups.Tree(blocks(3, 2, between=0.8))
     found = [np.flatnonzero(tree.members[node]).tolist() for node in groups.together(tree)]
     assert sorted(found) == [[0, 1, 2], [3, 4]]
-    assert len(groups.together(groups.Tree(blocks(3, 2, between=0.8)))) == 1
+    assert len(groups.together(groups.Tree(blocks(3, 2, between=1.1)))) == 1
     assert groups.together(groups.Tree(blocks(1, 1, 1))) == []
 
 

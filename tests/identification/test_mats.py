@@ -11,8 +11,8 @@ from pipeline.identification.mats import Mat
 BOILERPLATE = ("all", "rights", "reserved", "by", "owner")
 
 
-def mat(rank, word, *, token=None, context=(), activation=1.0):
-    return Mat(rank, word if token is None else token, word, tuple(context), activation)
+def mat(rank, word, *, token=None, context=(), activation=1.0, is_whole=True):
+    return Mat(rank, word if token is None else token, word, tuple(context), activation, is_whole)
 
 
 def ranks_of(given):
@@ -62,6 +62,24 @@ def test_without_a_word_that_its_tokens_spell_a_unit_is_called_as_the_word_that_
 def test_of_words_that_activate_as_much_the_last_by_name_stands_for_a_unit():
     given = [mat(0, "aback", token="x"), mat(1, "zebra", token="x")]
     assert words_of(given) == words_of(given[::-1]) == ["zebra"]
+
+
+def test_a_piece_of_several_words_stands_for_none_of_them():
+    words = ["figwort", "configure", "effigy"]
+    assert words_of([mat(n, word, token="fig") for n, word in enumerate(words)]) == [None]
+    assert words_of([mat(n, word, token="paint") for n, word in enumerate(["painter", "painted"])])[0]
+
+
+def test_a_word_that_is_read_in_a_longer_one_stands_for_no_unit():
+    assert words_of([mat(0, "ar", is_whole=False), mat(1, "red")]) == [None, "red"]
+    read = [
+        dict(rank=0, word="ar", whole_word="arkansas"),
+        dict(rank=1, word="physicist", whole_word="physicists"),
+        dict(rank=2, word="red", whole_word="red"),
+    ]
+    table = rows("mat_words", *(dict(duplicate=False, token="a", activation=1.0) | row for row in read))
+    [found] = mats.mats_of(table, rows("words")).values()
+    assert [each.is_whole for each in found] == [False, True, True]
 
 
 def test_mats_that_are_part_of_no_word_are_units_without_one():
@@ -163,7 +181,8 @@ def test_every_mat_is_in_one_unit_and_those_of_a_unit_are_in_order(given):
     for unit in mats.units(given):
         assert [m.rank for m in unit.mats] == mats.ranks(list(unit.mats))
         words = {m.word for m in unit.mats} - {None}
-        assert unit.word in words if words else unit.word is None
+        assert unit.word in words | {None}
+        assert unit.word is not None or len(words) != 1 or any(m.word is None for m in unit.mats)
 
 
 @given(ODD, st.randoms())
