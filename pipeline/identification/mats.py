@@ -28,7 +28,7 @@ class Mat:
     """The MAT of a distinct MAP, as in `mat_words`.
 
     Its token, the word read at it if there is one, the other words of the MAP, the activation (at least 0),
-    and whether the word that is read is much of the one that stands there: at " fig" in "figment" it is not.
+    and whether what is read is most of the word that stands there: at " fig" in "figment" it is not.
     """
 
     rank: int

@@ -66,6 +66,7 @@ def layer(neurons: int) -> Held:
         tokens=pa.ListArray.from_arrays(ends, pa.array(words[said], pa.string())),
         activations=pa.ListArray.from_arrays(ends, draw.normal(size=len(said)).astype(np.float32)),
         text_start=np.zeros(n_maps, np.int32),
+        mat_index=np.full(n_maps, _TOKENS - 1, np.int32),
     )
     return Held(
         mat_words=pa.table(mat_words, schema=TABLES["mat_words"].schema),

@@ -11,8 +11,8 @@ from pipeline.identification.mats import Mat
 BOILERPLATE = ("all", "rights", "reserved", "by", "owner")
 
 
-def mat(rank, word, *, token=None, context=(), activation=1.0, is_whole=True):
-    return Mat(rank, word if token is None else token, word, tuple(context), activation, is_whole)
+def mat(rank, word, *, token=None, context=(), activation=1.0):
+    return Mat(rank, word if token is None else token, word, tuple(context), activation)
 
 
 def ranks_of(given):
@@ -71,7 +71,7 @@ def test_a_piece_of_several_words_stands_for_none_of_them():
 
 
 def test_a_word_that_is_read_in_a_longer_one_stands_for_no_unit():
-    assert words_of([mat(0, "ar", is_whole=False), mat(1, "red")]) == [None, "red"]
+    assert words_of([Mat(0, "ar", "ar", (), 1.0, is_whole=False), mat(1, "red")]) == [None, "red"]
     read = [
         dict(rank=0, word="ar", whole_word="arkansas"),
         dict(rank=1, word="physicist", whole_word="physicists"),
