@@ -3,7 +3,7 @@
 The score of a pair is the normal quantile of its cosine among random pairs of the layer: of words as
 frequent as these two, since rare words are alike in published vectors merely for being rare. So 0 is what a
 random pair has, 1.64 what one in twenty has, whatever the vectors. Where WordNet knows both words, what it
-says of them is scored in the same way and added with half the weight: the information content of the
+says of them is scored in the same way and added with 0.7 of the weight: the information content of the
 narrowest synset above both, which is -log of its share of all words (Resnik 1995).
 
 The null of a neuron with k units is the mean score over the pairs of k things drawn from the layer, many
@@ -33,7 +33,7 @@ _STEPS = 400  # of that distribution's quantiles
 _CHUNK = 500  # draws computed together
 _MANY = 500  # things of which 20 are drawn at once without looking for equal ones
 _ROUNDING = 1e-3  # cosines that differ by less are equal
-_NAMES = 0.5  # weight of what WordNet says beside that of the vectors
+_NAMES = 0.7  # weight of what WordNet says beside that of the vectors
 _DRAWN_WORDS = 3000  # words of the layer that draws are made of, at most
 
 
