@@ -2,9 +2,10 @@
 
 A description is made of those MAPs only that show what the neuron was found to stand for, and lists only
 words of which it is true: a token and the words that hold it; one word; numbers; words that begin or end
-alike or share letters; kinds of one thing by WordNet, or words of one closed class, where these are nearly
-all words; else the words themselves. Then come words that stand beside the MATs in at least half of these
-MAPs, for a phrase with their place. `lexical_rules` reads each description back. Deterministic.
+alike or share letters; kinds of one thing by WordNet, adjectives that tell of one, or words of one closed
+class, where these are nearly all words; else the words themselves. Then come words that stand beside the
+MATs in at least half of these MAPs, for a phrase with their place. `lexical_rules` reads each description
+back. Deterministic.
 """
 
 from __future__ import annotations

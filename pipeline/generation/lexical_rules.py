@@ -1,11 +1,11 @@
 """Which texts fit a description of `lexical`: its forms, and how each is read back as a rule.
 
 A rule takes a description literally. A word or a token is itself; "words that begin with" and the like are
-all such words; "numbers" are all words of digits; "kinds of", "ways to" and closed classes, such as
-"prepositions", are the words listed and those that the kind of that name covers; of a plain list only the
-words in it fit, and "and 3 more" adds none. What is "after" a word has it right before it, what is "before"
-one right behind it, and of the words that it is "beside" at least one stands anywhere else in the text.
-`_FORMS` lists all forms, for writing and reading.
+all such words; "numbers" are all words of digits; "kinds of", "ways to", "words for" and the like, and
+closed classes, such as "prepositions", are the words listed and those that the kind of that name covers; of
+a plain list only the words in it fit, and "and 3 more" adds none. What is "after" a word has it right
+before it, what is "before" one right behind it, and of the words that it is "beside" at least one stands
+anywhere else in the text. `_FORMS` lists all forms, for writing and reading.
 """
 
 from __future__ import annotations
@@ -19,7 +19,18 @@ from itertools import accumulate, islice
 
 from pipeline.language import word
 from pipeline.language.closed_classes import CLASSES
-from pipeline.language.hypernyms import CLASS, NOUN, VERB, Hypernyms, Kind
+from pipeline.language.hypernyms import (
+    ADJECTIVE,
+    CLASS,
+    NOUN,
+    OPPOSITES,
+    PERTAINED,
+    QUALITY,
+    RELATED,
+    VERB,
+    Hypernyms,
+    Kind,
+)
 
 TOKEN, WORD, NUMBERS = "the token", "the word", "numbers"
 BEGIN, END, WITH = "words that begin with", "words that end in", "words with"
@@ -28,7 +39,15 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _FRAME = re.compile(  # of a description whose strings are empty
     rf'(.*?)(?:(?:, |\A){AFTER} (""))?(?:(?:, |\A){BEFORE} (""))?(?:(?:, |\A){BESIDE} (""(?:, "")*))?'
 )
-_KINDS = {NOUN: "kinds of ", VERB: "ways to ", CLASS: ""}  # what is said before the name of a kind
+_KINDS = {  # what is said before the name of a kind
+    "kinds of ": (NOUN,),
+    "ways to ": (VERB,),
+    "words like ": (ADJECTIVE, OPPOSITES),
+    "words close to ": (RELATED,),
+    "words for ": (QUALITY,),
+    "words that relate to kinds of ": (PERTAINED,),
+    "": (CLASS,),
+}
 _ALL_FIT = ""  # the form that is nothing but a place
 
 
@@ -95,7 +114,7 @@ def quoted(name: str) -> str:
 
 def kind_said(kind: Kind, hypernyms: Hypernyms) -> str:
     """How a description that lists words of a kind begins."""
-    return _KINDS[hypernyms.pos(kind.synset)] + kind.name
+    return next(before for before, pos in _KINDS.items() if hypernyms.pos(kind.synset) in pos) + kind.name
 
 
 def plain(token: str) -> str:
@@ -105,8 +124,8 @@ def plain(token: str) -> str:
 
 def _kinds(main: str, own: list[str], hypernyms: Hypernyms) -> _Fits:
     said = main.partition(': "')[0]
-    before = next(before for before in _KINDS.values() if said.startswith(before))
-    synset = hypernyms.named(said.removeprefix(before), own)
+    before = next(before for before in _KINDS if said.startswith(before))
+    synset = hypernyms.named(said.removeprefix(before), own, _KINDS[before])
     return lambda name: name in own or (synset is not None and hypernyms.covers(synset, name)), _none
 
 
@@ -125,8 +144,7 @@ _FORMS: dict[str, Callable[[str, list[str], Hypernyms], _Fits]] = {
     TOKEN: lambda main, own, hypernyms: (_none, own[0].__eq__),
     WORD: lambda main, own, hypernyms: (own[0].__eq__, _none),
     NUMBERS: lambda main, own, hypernyms: (str.isdecimal, _none),
-    _KINDS[NOUN]: _kinds,
-    _KINDS[VERB]: _kinds,
+    **dict.fromkeys(filter(None, _KINDS), _kinds),
     **dict.fromkeys(CLASSES, _kinds),
     BEGIN: lambda main, own, hypernyms: (lambda name: name.startswith(own[0]), _none),
     END: lambda main, own, hypernyms: (lambda name: name.endswith(own[0]), _none),

@@ -15,10 +15,11 @@ _WORDS = {
     "forms of she": "she her hers herself",
     "forms of it": "it its itself",
     "forms of they": "they them their theirs themselves",
-    "personal pronouns": "i you he she it we they me him her us them",
-    "possessives": "my your his her its our their mine yours hers ours theirs whose",
-    "reflexive pronouns": """myself yourself himself herself itself oneself ourselves yourselves
-        themselves""",
+    "forms of thou": "thou thee thy thine thyself",
+    "personal pronouns": "i you he she it we they me him her us them thou thee",
+    "possessives": "my your his her its our their mine yours hers ours theirs whose thy thine",
+    "reflexive pronouns": """myself yourself himself herself itself oneself ourselves yourselves themselves
+        thyself""",
     "relative pronouns": "who whom whose which that",
     "indefinite pronouns": """anybody anyone anything everybody everyone everything nobody none nothing one
         somebody someone something""",
@@ -29,9 +30,9 @@ _WORDS = {
     "forms of have": "had has have having hadn't hasn't haven't",
     "forms of do": "did do does doing done didn't doesn't don't",
     "prepositions": """about above across after against along amid among amongst around as at before behind
-        below beneath beside besides between beyond by down during except for from in inside into like near
-        of off on onto out outside over past per round since than through throughout till to toward towards
-        under underneath until unto up upon via with within without""",
+        below beneath beside besides between beyond by despite down during except for from in inside into
+        like near of off on onto out outside over past per round since than through throughout till to
+        toward towards under underneath until unto up upon via with within without""",
     "conjunctions": """after although and as because before but for if lest nor once or since so than that
         though till unless until when whenever where whereas wherever whether while yet""",
     "articles": "a an the",
@@ -43,9 +44,9 @@ _WORDS = {
         your""",
     "adverbs of frequency": """always constantly ever frequently generally never normally occasionally often
         rarely regularly seldom sometimes usually""",
-    "words that negate": """cannot neither never no nobody none nor not nothing aren't can't couldn't didn't
-        doesn't don't hadn't hasn't haven't isn't mightn't mustn't shan't shouldn't wasn't weren't won't
-        wouldn't""",
+    "words that negate": """cannot neither never no nobody none nor not nothing nowhere aren't can't
+        couldn't didn't doesn't don't hadn't hasn't haven't isn't mightn't mustn't shan't shouldn't wasn't
+        weren't won't wouldn't""",
     "contractions": """aren't can't couldn't didn't doesn't don't hadn't hasn't haven't he'd he'll he's
         here's how's i'd i'll i'm i've isn't it'd it'll it's let's mightn't mustn't shan't she'd she'll
         she's shouldn't that'll that's there's they'd they'll they're they've wasn't we'd we'll we're we've
@@ -73,3 +74,5 @@ CLASSES = _OWN | {name: frozenset().union(*map(_OWN.__getitem__, parts)) for nam
 _NUMBERS = frozenset().union(*map(_OWN.__getitem__, _OPEN))
 # All closed words but numbers, with some of no class here.
 CLOSED = frozenset(_NO_CLASS.split()).union(*CLASSES.values()) - _NUMBERS
+# Closed words that are common as adjectives too: of these senses WordNet's count.
+ADJECTIVES = frozenset({"near", "other", "own", "past", "round", "same"})

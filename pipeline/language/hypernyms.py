@@ -1,23 +1,26 @@
 """What words have in common by their meaning: physicist, astronomer and biochemist are kinds of scientist.
 
-Reads the tables of `data/wordnet`, which hold the nouns and verbs of WordNet 3.0. A synset is one sense
-with the words for it; it has hypernyms, of which it is a kind or, such as a country, an instance. A synset
-covers a word if one of the word's senses that count is that synset or lies below it. The classes of
-`closed_classes`, such as prepositions, are synsets as well, with nothing above them.
+Reads the tables of `data/wordnet`, which hold the nouns, verbs and adjectives of WordNet 3.0. A synset is
+one sense with the words for it; it has hypernyms, of which it is a kind or, such as a country, an instance.
+Those of an adjective are what it is like (cold, of chilly), it with its opposites (hot or cold), these with
+what is near them, the nouns of which it tells (temperature), and those to which it pertains (science, of
+scientific). A synset covers a word if one of the word's senses that count is that synset or lies below it.
+The classes of `closed_classes`, such as prepositions, are synsets as well, with nothing above them.
 
 Method. A word is looked up by the rules of morphy(7WN): as it stands, in a list of exceptions, else without
 its ending. Only its common senses count, as rare ones would make nonsense of common words. Of the synsets
 that cover enough of the words, the best is that with the largest log-likelihood ratio of a binomial
-(Dunning 1993): the lemmas that it covers of those given, against the share of all nouns or verbs that it
-covers. Closed classes have no rare words, as nouns and verbs have: the share of one is that of its words
-against the words that occur in WordNet's tagged texts. Of all words in the dictionary it would be too small
-for words as frequent as these, and of closed words alone too large: they are few. Deterministic.
+(Dunning 1993): the lemmas that it covers of those given, against the share of all nouns, verbs or
+adjectives that it covers. Closed classes have no rare words, as other parts of speech have: the share of
+one is that of its words against the words that occur in WordNet's tagged texts. Of all words in the
+dictionary it would be too small for words as frequent as these, and of closed words alone too large: they
+are few. Deterministic.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -26,28 +29,33 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.language.closed_classes import CLASSES, CLOSED
+from pipeline.language.closed_classes import ADJECTIVES, CLASSES, CLOSED
 from pipeline.resources import resource
 
 # SHA-256 of the files, so that the code changes with them, and with it the keys of tables that follow.
 FILES = {
-    "inflections.parquet": "fccc65cdf16722d88d898d16b86aee9ca9907c992c84e6d1dabfbaad8c29a4c4",
-    "synsets.parquet": "4648e7f0d79d353dcf834649014b5ca08929276f75b515df3bec8de04c9d7b1f",
-    "words.parquet": "f9e53d4544076f7a898fc79750c33d8dffbd2e8513d8acbd7bbe683ac1f1ce8e",
+    "inflections.parquet": "3c8d016c2f11554c0d80a516ae5fb4f84800509b64f481f6bef555d6fa296550",
+    "synsets.parquet": "ed54b8ff659307121a200446b133bb7d198440b67a564d8b05e20572bfc332c3",
+    "words.parquet": "241bfe10d3aad434c8bc31ec04b448f6deca7f1cfa672a8dd87c4588ae5245be",
 }
-NOUN, VERB, CLASS = "n", "v", "c"
+NOUN, VERB, ADJECTIVE, OPPOSITES, RELATED, QUALITY, PERTAINED, CLASS = ALL = "nvaorqpc"
+_COMPARED = ((NOUN, VERB), (ADJECTIVE,))  # parts whose lemmas are compared by how often they occur
+_PARTS = (NOUN, VERB, ADJECTIVE)  # that words have senses of
 _ENDINGS = {  # of inflected forms, with the ending of the lemma
     NOUN: ("s ", "ses s", "xes x", "zes z", "ches ch", "shes sh", "men man", "ies y"),
     VERB: ("s ", "ies y", "es e", "es ", "ed e", "ed ", "ing e", "ing "),
+    ADJECTIVE: ("er ", "est ", "er e", "est e"),
 }
 _ROUNDING = 1e-9  # of sums of weights
-_SENSES = 3  # of a word as a noun, and as a verb, that count at most
+_SENSES = 3  # of a word as a noun, as a verb, and as an adjective, that count at most
 _LEAST_TAGGED = 0.05  # of a word's occurrences in WordNet's tagged texts: from here a sense counts
+_LEAST_PART = 0.02  # of them: below, what else an adjective is does not count
 _OF_KNOWN = 0.7  # the least part of the words that WordNet knows, by weight, and
 _OF_ALL = 0.5  # of all the words, that a kind covers
+_TOLD = 1.1  # times the evidence of what adjectives tell of: it says more than an adjective as evident
 _LEAST_WORDS = 3  # that a kind covers, or both where there are two
 _LEAST_LEMMAS = 2
-_GENERAL = 0.03  # share of all nouns or verbs above which a synset says too little
+_GENERAL = 0.03  # rarity above which a synset says too little
 _EVIDENCE = 10.0  # least log-likelihood ratio, nats; three of three lemmas under a synset of 0.03 have 10.5
 
 
@@ -69,16 +77,22 @@ def counted(tagged: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
 
     `tagged` has, for each part of speech, how often each sense occurs in tagged texts, in WordNet's order.
     Of each the first three count, but those with less than a twentieth of the word's occurrences; so all
-    three of a word that does not occur.
+    three of a word that does not occur. What it is as an adjective does not count against nouns and verbs
+    (bitter is a taste, too) unless these together, and one more, have less than a fiftieth (possible).
     """
-    least = _LEAST_TAGGED * sum(map(sum, tagged.values()))
-    return {pos: [i for i, n in enumerate(part[:_SENSES]) if n >= least] for pos, part in tagged.items()}
+    total = sum(map(sum, tagged.values()))
+    others = total - sum(tagged.get(ADJECTIVE, ()))
+    of_others = total if others + 1 < _LEAST_PART * total else others
+    least = {pos: _LEAST_TAGGED * (total if pos == ADJECTIVE else of_others) for pos in tagged}
+    return {
+        pos: [i for i, n in enumerate(part[:_SENSES]) if n >= least[pos]] for pos, part in tagged.items()
+    }
 
 
-def closed(word: str) -> bool:
+def closed(word: str, pos: str) -> bool:
     """Whether a word is a single character or of a closed class, such as a preposition: none of its senses
-    counts."""
-    return len(word) < 2 or word in CLOSED
+    as this part of speech counts."""
+    return len(word) < 2 or (word in CLOSED and not (pos == ADJECTIVE and word in ADJECTIVES))
 
 
 def evidence(n: int, of: int, rarity: float) -> float:
@@ -91,14 +105,15 @@ def evidence(n: int, of: int, rarity: float) -> float:
 
 
 class Hypernyms:
-    """WordNet's nouns and verbs in memory, from the tables that `data/wordnet/README.md` describes, each in
-    one chunk, and closed classes. A synset is known by its number, its row in the table, those of closed
-    classes after these; words are in lower case."""
+    """WordNet's nouns, verbs and adjectives in memory, from the tables that `data/wordnet/README.md`
+    describes, each in one chunk, and closed classes. A synset is known by its number, its row in the table,
+    those of closed classes after these; words are in lower case."""
 
     def __init__(self, inflections: pa.Table, synsets: pa.Table, words: pa.Table) -> None:
         self._names = pa.concat_arrays([synsets["name"].chunk(0), pa.array(CLASSES)])
         self._hypernyms = synsets["hypernyms"].chunk(0)
-        self._first_verb, self._first_class = pc.index(synsets["pos"], VERB).as_py(), len(synsets)
+        self._pos = [*synsets["pos"].to_pylist(), *[CLASS] * len(CLASSES)]
+        self._first_class = len(synsets)
         senses = words["synsets"].chunk(0)
         self._rows = {name: row for row, name in enumerate(words["word"].to_pylist())}
         self._offsets, self._senses = senses.offsets.to_numpy(), senses.values.to_numpy()
@@ -113,9 +128,10 @@ class Hypernyms:
     def _shares(self, n_words: np.ndarray) -> np.ndarray:
         """The rarity of each synset."""
         rows = np.repeat(np.arange(len(self._rows)), np.diff(self._offsets))
-        verbs, occurring = self._senses >= self._first_verb, self._tagged > 0
-        n_nouns, n_verbs, n_occurring = (len(np.unique(rows[own])) for own in (~verbs, verbs, occurring))
-        of = np.where(np.arange(len(n_words)) < self._first_verb, n_nouns, n_verbs)
+        parts = np.array(self._pos)[self._senses]
+        n = {pos: len(np.unique(rows[parts == pos])) for pos in _PARTS}
+        n_occurring = len(np.unique(rows[self._tagged > 0]))
+        of = np.array([n.get(pos, n[ADJECTIVE]) for pos in self._pos[: len(n_words)]])
         return np.concatenate([n_words / of, [len(own) / n_occurring for own in CLASSES.values()]])
 
     def kind_of(self, words: Mapping[str, float] | Iterable[str]) -> Kind | None:
@@ -123,8 +139,9 @@ class Hypernyms:
 
         A mapping has each word's weight, above 0; else each weighs 1, however often it is there. A kind
         covers at least 0.7 of the words that are known, and half of all, by weight; three words (or both of
-        two) of two lemmas; and its rarity is at most 0.03, less where there are few lemmas. Of equal
-        evidence the largest weight goes first, then the rarest, then the first in number.
+        two) of two lemmas; and its rarity is at most 0.03, less where there are few lemmas. What adjectives
+        tell of goes before them where it is about as evident. Of equal evidence the largest weight goes
+        first, then the rarest, then the first in number.
         """
         weights = words if isinstance(words, Mapping) else dict.fromkeys(words, 1.0)
         covering = {word: above for word in weights if (above := self.synsets(word))}
@@ -140,8 +157,9 @@ class Hypernyms:
                 continue
             if weight < least or rarity > _GENERAL:
                 continue
-            order = (evidence(n_lemmas, n_known, rarity), weight, -rarity, -synset)
-            if order[0] >= _EVIDENCE and (best is None or order > best[0]):
+            found = evidence(n_lemmas, n_known, rarity)
+            order = (found * _TOLD if self.pos(synset) == QUALITY else found, weight, -rarity, -synset)
+            if found >= _EVIDENCE and (best is None or order > best[0]):
                 best = order, Kind(self.name(synset), synset, members, weight / total, rarity)
         return best and best[1]
 
@@ -150,14 +168,12 @@ class Hypernyms:
         return self._names[synset].as_py()
 
     def pos(self, synset: int) -> str:
-        """Whether the synset is a sense of nouns ("n") or verbs ("v"), or a closed class ("c")."""
-        if synset >= self._first_class:
-            return CLASS
-        return VERB if synset >= self._first_verb else NOUN
+        """What the synset is, as in `data/wordnet/README.md`, or a closed class ("c")."""
+        return self._pos[synset]
 
     def rarity(self, synset: int) -> float:
-        """The share of all nouns, or of all verbs, that the synset covers, 0..1; for a closed class the
-        number of its words over that of words that occur in WordNet's tagged texts."""
+        """The share of all nouns, of all verbs, or of all adjectives, that the synset covers, 0..1; for a
+        closed class the number of its words over that of words that occur in WordNet's tagged texts."""
         return float(self._rarity[synset])
 
     def covers(self, synset: int, word: str) -> bool:
@@ -172,19 +188,25 @@ class Hypernyms:
             self._covering[word] = senses.union(self._classes(word))
         return self._covering[word]
 
-    def named(self, name: str, members: Iterable[str]) -> int | None:
-        """The synset that a name beside some of its words means, as several may have one name: it covers
-        most of the words; of several the rarest, then the first. None where none of that name covers any.
-        With the name and all members of a kind it is the kind's."""
+    def named(self, name: str, members: Iterable[str], pos: Container[str] = ALL) -> int | None:
+        """The synset that a name beside some of its words means, as several may have one name: of those
+        that are such a part of speech it covers most of the words; of several the rarest, then the first.
+        None where none of that name covers any. With the name, all members and the part of a kind it is the
+        kind's."""
         places = pc.indices_nonzero(pc.equal(self._names, name)).to_pylist()
         words = list(members)
-        covered = {place: sum(self.covers(place, word) for word in words) for place in places}
+        covered = {
+            place: sum(self.covers(place, word) for word in words)
+            for place in places
+            if self._pos[place] in pos
+        }
         order = sorted((-n, self._rarity[place], place) for place, n in covered.items() if n)
         return order[0][-1] if order else None
 
     def lemmas(self, word: str, pos: str) -> list[str]:
-        """The lemmas of which a word in lower case may be a form, as a noun ("n") or a verb ("v")."""
-        if closed(word):
+        """The lemmas of which a word in lower case may be a form, as a noun ("n"), a verb ("v") or an
+        adjective ("a")."""
+        if closed(word, pos):
             return []
         irregular = self._lemmas.get((pos, word), [])
         if known := [word] * self._has(word, pos) + irregular:
@@ -197,19 +219,18 @@ class Hypernyms:
         return bool(self._parts(lemma)[pos])
 
     def _parts(self, lemma: str) -> dict[str, list[tuple[int, int]]]:
-        """The senses of a lemma as a noun and as a verb, each with its number in tagged texts."""
+        """The senses of a lemma by their part of speech, each with its number in tagged texts."""
         row = self._rows.get(lemma)
         own = slice(0, 0) if row is None else slice(self._offsets[row], self._offsets[row + 1])
-        senses = list(zip(self._senses[own].tolist(), self._tagged[own].tolist(), strict=True))
-        return {
-            NOUN: [sense for sense in senses if sense[0] < self._first_verb],
-            VERB: [sense for sense in senses if sense[0] >= self._first_verb],
-        }
+        parts: dict[str, list[tuple[int, int]]] = {pos: [] for pos in _PARTS}
+        for synset, n in zip(self._senses[own].tolist(), self._tagged[own].tolist(), strict=True):
+            parts[self._pos[synset]].append((synset, n))
+        return parts
 
     def _lemma(self, word: str) -> str:
         """The one lemma by which a word is told from its other forms; those of verbs go first. That of a
         closed word is itself."""
-        return [*self.lemmas(word, VERB), *self.lemmas(word, NOUN), word][0]
+        return [*(lemma for pos in (VERB, NOUN, ADJECTIVE) for lemma in self.lemmas(word, pos)), word][0]
 
     def _classes(self, word: str) -> Iterator[int]:
         """The closed classes of a word, whose apostrophe may be a curved one."""
@@ -219,12 +240,13 @@ class Hypernyms:
     def _counting(self, word: str) -> Iterator[int]:
         """The senses of a word that count. A lemma that never occurs has none beside one that does: born is
         a form of bear, not the physicist."""
-        found = [(pos, self._parts(lemma)) for pos in (NOUN, VERB) for lemma in self.lemmas(word, pos)]
-        occurs = [any(n for senses in parts.values() for _, n in senses) for _, parts in found]
-        for (pos, parts), common in zip(found, occurs, strict=True):
-            if common or not any(occurs):
-                places = counted({part: [n for _, n in senses] for part, senses in parts.items()})
-                yield from (parts[pos][place][0] for place in places[pos])
+        for group in _COMPARED:
+            found = [(pos, self._parts(lemma)) for pos in group for lemma in self.lemmas(word, pos)]
+            occurs = [any(n for pos in group for _, n in parts[pos]) for _, parts in found]
+            for (pos, parts), common in zip(found, occurs, strict=True):
+                if common or not any(occurs):
+                    places = counted({part: [n for _, n in senses] for part, senses in parts.items()})
+                    yield from (parts[pos][place][0] for place in places[pos])
 
     def _upwards(self, synset: int) -> frozenset[int]:
         """A synset and all above it."""

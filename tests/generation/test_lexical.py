@@ -44,6 +44,15 @@ def describe(*marked, **more):
         (["rosaceae", "fagaceae"], 'words that end in "aceae": "fagaceae", "rosaceae"'),
         (["oak", "pine", "elm", "oak"], 'kinds of tree: "oak", "elm", "pine"'),
         (["on", "in", "under", "in"], 'prepositions: "in", "on", "under"'),
+        (["hot", "cold", "chilly"], 'words for temperature: "chilly", "cold", "hot"'),
+        (["quick", "fast", "rapid"], 'words like fast: "fast", "quick", "rapid"'),
+        (["true", "false"], 'words like true or false: "false", "true"'),
+        (["clever", "smart", "intelligent"], 'words for intelligence: "clever", "intelligent", "smart"'),
+        (["good", "bad", "evil"], 'words close to good or bad: "bad", "evil", "good"'),
+        (
+            ["french", "german", "italian"],
+            'words that relate to kinds of European country: "french", "german", "italian"',
+        ),
         (["was", "is", "been"], 'forms of be: "been", "is", "was"'),
         (["eat", "drink", "swallow"], 'ways to consume: "drink", "eat", "swallow"'),
         (["table", "green", "the"], '"green", "table", "the"'),
@@ -229,6 +238,9 @@ ALIKE = [
     "oak pine elm maple",
     "in on under he",
     "he him his it",
+    "hot warm cold quick",
+    "true false right in",
+    "french german italian",
     "12 7 1853",
     "south southern southwest",
     "speak leaky beaked",
@@ -265,5 +277,6 @@ def test_every_description_reads_back_and_lists_only_own_words_that_fit_it(maps,
         assert all(first in name for name in listed)
     else:
         assert all(rule.fits_word(name) or rule.fits_token(name) for name in listed)
-    if description.startswith(("the word", '"', "kinds", "numbers", *CLASSES)):
+    wordings = ("words for", "words like", "words close to", "words that relate")
+    if description.startswith(("the word", '"', "kinds", "numbers", *wordings, *CLASSES)):
         assert first in names and (rule.fits_word(first) or rule.fits_token(first))

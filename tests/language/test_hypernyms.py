@@ -1,6 +1,7 @@
 import hashlib
 import random
 from collections import Counter
+from itertools import combinations
 
 import pyarrow.parquet as pq
 import pytest
@@ -8,7 +9,21 @@ from conftest import ROOT
 
 from pipeline.language import word
 from pipeline.language.closed_classes import CLASSES, CLOSED
-from pipeline.language.hypernyms import CLASS, FILES, NOUN, VERB, closed, counted, evidence, hypernyms
+from pipeline.language.hypernyms import (
+    ADJECTIVE,
+    CLASS,
+    FILES,
+    NOUN,
+    OPPOSITES,
+    PERTAINED,
+    QUALITY,
+    RELATED,
+    VERB,
+    closed,
+    counted,
+    evidence,
+    hypernyms,
+)
 from pipeline.resources import resource
 
 FOLDER = resource("data/wordnet")
@@ -53,6 +68,38 @@ CLASSED = [
     ("everyone nobody something", "indefinite pronouns"),
     ("three twenty thousand", "number words"),
     ("first second third", "ordinal numbers"),
+]
+ALIKE = [
+    "hot warm cold chilly",
+    "true false right wrong correct",
+    "large tiny huge",
+    "sweet bitter sour",
+    "old young ancient",
+    "good bad evil",
+    "strong weak",
+    "quick fast slow",
+    "beautiful ugly",
+    "happy sad joyful",
+    "rich poor wealthy",
+    "quickly slowly rapidly",
+    "loud quiet noisy",
+    "french german italian",
+]
+TOLD = [  # what adjectives have in common: its part of speech, and its name
+    ("hot warm cold chilly", QUALITY, "temperature"),
+    ("large tiny huge small", QUALITY, "size"),
+    ("rich poor", QUALITY, "financial condition"),
+    ("happy sad angry", QUALITY, "emotion"),
+    ("happily sadly angrily", QUALITY, "emotion"),
+    ("true false", OPPOSITES, "true or false"),
+    ("quick slow fast", OPPOSITES, "fast or slow"),
+    ("beautiful ugly pretty", OPPOSITES, "beautiful or ugly"),
+    ("past present future", OPPOSITES, "past, present or future"),
+    ("same different", OPPOSITES, "same or other"),
+    ("clever smart intelligent", QUALITY, "intelligence"),
+    ("quick fast rapid", ADJECTIVE, "fast"),
+    ("good bad evil", RELATED, "good or bad"),
+    ("french german italian", PERTAINED, "European country"),
 ]
 
 
@@ -142,6 +189,12 @@ def test_a_synset_covers_every_form_of_the_words_below_it_and_no_other_word():
         ("broke", NOUN, []),
         ("making", VERB, ["make"]),
         ("found", VERB, ["found", "find"]),
+        ("hotter", ADJECTIVE, ["hot"]),
+        ("nicest", ADJECTIVE, ["nice"]),
+        ("best", ADJECTIVE, ["best", "good"]),
+        ("slowly", ADJECTIVE, ["slowly"]),
+        ("like", ADJECTIVE, []),
+        ("near", ADJECTIVE, ["near"]),
         ("has", NOUN, []),
         ("a", NOUN, []),
     ],
@@ -154,6 +207,21 @@ def test_the_first_senses_count_and_those_rare_beside_the_others_do_not():
     assert counted({NOUN: [5, 2, 1, 1], VERB: [0]}) == {NOUN: [0, 1, 2], VERB: []}
     assert counted({NOUN: [91, 4], VERB: [5, 0]}) == {NOUN: [0], VERB: [0]}
     assert counted({NOUN: [0, 0, 0, 0], VERB: [0]}) == {NOUN: [0, 1, 2], VERB: [0]}
+    assert counted({NOUN: [90, 1], ADJECTIVE: [8, 4]}) == {NOUN: [0], ADJECTIVE: [0]}
+
+
+def test_what_a_word_is_beside_an_adjective_counts_unless_it_is_very_rare_as_that():
+    assert counted({NOUN: [0, 0], VERB: [0], ADJECTIVE: [40, 10]}) == {
+        NOUN: [0, 1],
+        VERB: [0],
+        ADJECTIVE: [0, 1],
+    }
+    assert counted({NOUN: [0, 0], VERB: [0], ADJECTIVE: [41, 10]}) == {
+        NOUN: [],
+        VERB: [],
+        ADJECTIVE: [0, 1],
+    }
+    assert counted({NOUN: [20, 0], ADJECTIVE: [400]}) == {NOUN: [0], ADJECTIVE: [0]}
 
 
 def test_a_lemma_that_never_occurs_has_no_senses_beside_one_that_does():
@@ -187,7 +255,7 @@ def test_closed_words_of_different_classes_and_others_are_of_none(words):
 @pytest.mark.parametrize("closed_word", sorted(CLOSED))
 def test_of_closed_words_no_sense_of_nouns_and_verbs_counts(closed_word):
     assert hypernyms().lemmas(closed_word, NOUN) == hypernyms().lemmas(closed_word, VERB) == []
-    assert {hypernyms().pos(synset) for synset in hypernyms().synsets(closed_word)} <= {CLASS}
+    assert not {NOUN, VERB} & set(map(hypernyms().pos, hypernyms().synsets(closed_word)))
 
 
 @pytest.mark.parametrize("closed_word", ["that", "her", "one", "no", "what"])
@@ -200,7 +268,7 @@ def test_number_words_are_alike_and_keep_their_senses():
     for number in ("one", "two", "twelve", "hundred", "million"):
         common = hypernyms().synsets(number) & hypernyms().synsets("three")
         assert "number words" in map(hypernyms().name, common)
-        assert {CLASS, NOUN} == set(map(hypernyms().pos, hypernyms().synsets(number)))
+        assert {CLASS, NOUN} <= set(map(hypernyms().pos, hypernyms().synsets(number)))
     assert hypernyms().kind_of(["two", "four", "nine"]).name == "digit"
 
 
@@ -209,6 +277,55 @@ def test_a_closed_class_tells_more_than_animal_and_at_most_as_much_as_day_of_the
     animal, day = hypernyms().named("animal", ["dog"]), hypernyms().named("day of the week", ["monday"])
     widest, own, narrowest = map(hypernyms().rarity, (animal, hypernyms().named(name, CLASSES[name]), day))
     assert narrowest / 2 < own < widest / 2
+
+
+@pytest.mark.parametrize("words", ALIKE)
+def test_adjectives_alike_or_opposite_are_each_below_a_rare_synset(words):
+    for one, other in combinations(words.split(), 2):
+        common = hypernyms().synsets(one) & hypernyms().synsets(other)
+        assert 0 < min(map(hypernyms().rarity, common)) < 0.01
+
+
+@pytest.mark.parametrize(
+    "words", ["hot legal", "sweet rapid", "true tall", "french thick", "angry shallow"]
+)
+def test_adjectives_of_different_things_share_nothing_rare(words):
+    one, other = words.split()
+    common = hypernyms().synsets(one) & hypernyms().synsets(other)
+    assert all(hypernyms().rarity(synset) > 0.01 for synset in common)
+
+
+@pytest.mark.parametrize(("words", "pos", "name"), TOLD)
+def test_adjectives_have_in_common_what_they_tell_of_or_like_what_they_are(words, pos, name):
+    found = hypernyms().kind_of(words.split())
+    assert (hypernyms().pos(found.synset), found.name) == (pos, name)
+    assert found.members == tuple(words.split())
+    assert hypernyms().named(name, found.members, pos) == found.synset
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "opposite"),
+    [
+        ("beauty", "beautiful pretty", "ugly"),
+        ("truth", "true", "false"),
+        ("wealth", "rich", "poor"),
+        ("speed", "fast quick", "slow"),
+        ("legality", "legal", "illegal"),
+    ],
+)
+def test_a_noun_named_for_an_adjective_is_not_told_of_by_its_opposite(name, told, opposite):
+    for one in told.split():
+        synset = hypernyms().named(name, [one], QUALITY)
+        assert hypernyms().covers(synset, one)
+        assert not hypernyms().covers(synset, opposite)
+    assert hypernyms().named(name, [opposite], QUALITY) is None
+
+
+def test_a_part_of_speech_tells_synsets_of_one_name_apart():
+    noun, told = (hypernyms().named("temperature", ["cold"], pos) for pos in (NOUN, QUALITY))
+    assert (hypernyms().pos(noun), hypernyms().pos(told)) == (NOUN, QUALITY)
+    assert not hypernyms().covers(noun, "chilly")
+    assert hypernyms().covers(told, "chilly")
 
 
 def test_words_drawn_at_random_are_hardly_ever_a_kind():
@@ -225,10 +342,14 @@ def test_the_files_are_those_that_belong_to_the_code():
     assert found == FILES
 
 
+def test_the_files_are_small():
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 2_000_000
+
+
 def test_the_stored_numbers_of_words_are_those_that_the_code_covers():
     synsets = pq.read_table(FOLDER / "synsets.parquet").select(["name", "n_words"]).to_pylist()
     words = pq.read_table(FOLDER / "words.parquet")["word"].to_pylist()
-    assert not any(map(closed, words))
+    assert not any(closed(one, ADJECTIVE) for one in words)
     for row, synset in enumerate(synsets):
-        if synset["name"] in ("scientist", "digit", "consume", "tree"):
+        if synset["name"] in ("scientist", "digit", "consume", "tree", "temperature", "old or young"):
             assert sum(hypernyms().covers(row, one) for one in words) == synset["n_words"]
