@@ -43,7 +43,7 @@ def test_a_site_has_index_model_and_neuron_pages_that_link_to_each_other(tmp_pat
 
 
 def test_each_page_of_several_layers_is_that_of_its_own_neuron(tmp_path):
-    places = [(layer, neuron) for layer in (0, 1, 3) for neuron in range(0, 120, 2)]
+    places = [(layer, neuron) for layer in (0, 1, 3) for neuron in range(0, 300, 2)]
     assert neuroscope_site.write(samples(*places, tokens=["a"]), tmp_path) == len(places)
     for layer, neuron in places:
         page = (tmp_path / f"m/{layer}/{neuron}.html").read_bytes()
