@@ -192,6 +192,11 @@ class Config:
     memory_mb: int = _option(
         512, "memory that batches of variants may take beside the model, in MB", least=1
     )
+    creator: str = _option(
+        "clkht01d40000jv08hvalcvly",
+        "id of the user of Neuronpedia to whom an export belongs; by default the one that every "
+        "installation of it begins with",
+    )
     data: str = _option("data", "folder of the store and of neurons.duckdb")
 
     samples: int = _fixed(20, "texts kept per neuron", least=1)
@@ -227,7 +232,7 @@ class Config:
             setting_checks.within_limits(each, value)
         if self.max_cost is not None and self.prices is None:
             raise UserError("MAX_COST needs PRICE, such as 0.1,0.4: USD per million tokens read, written")
-        for name in ("model", "text", "data", "describer_model"):
+        for name in ("model", "text", "data", "describer_model", "creator"):
             if not getattr(self, name):
                 raise UserError(f"{name.upper()} is empty; leave it out to use {_DEFAULTS[name]!r}")
         if not self.describer_model.isprintable():

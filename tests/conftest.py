@@ -22,7 +22,7 @@ from pipeline import tables
 from pipeline.config import Config
 from pipeline.tables import query
 
-pytest_plugins = ["servers.tiny_site", "servers.chat", "servers.hub", "two_layers"]
+pytest_plugins = ["servers.tiny_site", "servers.chat", "servers.hub", "servers.postgres", "two_layers"]
 # read when huggingface_hub is imported: no token of whoever runs the tests, no native code that uploads
 _HOME = tempfile.TemporaryDirectory(prefix="hf-home-")
 os.environ.update(HF_HOME=_HOME.name, HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_TELEMETRY="1")

@@ -1,8 +1,10 @@
 """Samples as a static site in Neuroscope's own form, for people and for tools that read Neuroscope.
 
 In: `samples`. Each page's scripts hold the tokens as on Neuroscope: plain ASCII JSON, escaped only where a
-token would end a script or begin a comment. A few lines of JavaScript in the page draw them, so that it
-needs no network; on request CircuitsVis from unpkg.com draws them instead.
+token would end a script, begin a comment, or look like the line between two texts. A few lines of
+JavaScript in the page's head draw them, so that it needs no network; on request CircuitsVis from unpkg.com
+draws them instead. There is nothing but white space between the first two lines, and text in every cell of
+the index, since readers such as DeepDecipher count on both.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from functools import reduce
 from operator import or_
@@ -27,6 +30,7 @@ from pipeline.progress import progress
 from pipeline.results import folders
 from pipeline.samples.neuroscope.page import TRUNCATED, page_path
 
+_UNKNOWN = "unknown"
 _MARK = "<!-- written by feature-neurons -->"
 _NAME = re.compile(r"(?!\.)[\w.-]+(?:/(?!\.)[\w.-]+)*", re.ASCII)
 _CIRCUITSVIS = (
@@ -101,6 +105,12 @@ def _write(samples: pa.Table, folder: Path, circuitsvis: bool) -> int:
     for model in models:
         (folder / model.name).mkdir(parents=True, exist_ok=True)
         _put(folder / model.name / "model.html", model.page())
+        if model.n_pages < model.n_layers * model.n_neurons:
+            print(
+                f"{model.name}: {model.n_pages:,} of the {model.n_layers * model.n_neurons:,} pages that "
+                f"{model.n_layers} layers would have; DeepDecipher reads a model only if all are there",
+                file=sys.stderr,
+            )
         for layer, neuron, rows in progress(model.neurons(), "site", unit="page", total=model.n_pages):
             path = folder / page_path(model.name, layer, neuron)
             path.parent.mkdir(exist_ok=True)
@@ -124,9 +134,8 @@ class _Model:
         self.n_neurons = pc.max(samples["neuron"]).as_py() + 1
         self.text_sets = sorted(filter(None, pc.unique(samples["text_set"]).to_pylist()))
         self.title = f"{self.name}: {self.n_layers} Layers, {self.n_neurons} Neurons per Layer"
-        self.places = samples.group_by(["layer", "neuron"], use_threads=False).aggregate(
-            [([], "count_all")]
-        )
+        counted = samples.group_by(["layer", "neuron"]).aggregate([([], "count_all")])  # in any order
+        self.places = counted.sort_by([("layer", "ascending"), ("neuron", "ascending")])
         self.n_pages = len(self.places)
 
     def neurons(self) -> Iterator[tuple[int, int, pa.Table]]:
@@ -150,17 +159,17 @@ class _Model:
         return "\n".join(lines) + "\n"
 
     def row(self) -> str:
-        """The model's row in the index; samples do not say its act fn and params."""
+        """The model's row in the index, text in every cell; samples do not say its act fn and params."""
         first = self.places.slice(0, 1).to_pylist()[0]
         cells = [
             f"<a href='./{self.name}/model.html'>{html.escape(self.name)}</a>",
             f"<a href='./{page_path(self.name, first['layer'], first['neuron'])}'>Random</a>",
-            "",
-            html.escape(" and ".join(self.text_sets)),
+            _UNKNOWN,
+            html.escape(" and ".join(self.text_sets)) or _UNKNOWN,
             f"{self.n_layers:,}",
             f"{self.n_neurons:,}",
             f"{self.n_pages:,}",
-            "",
+            "0",  # a number, since readers take it for one
         ]
         return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
@@ -192,8 +201,8 @@ def page(rows: pa.Table, *, title: str, n_neurons: int, circuitsvis: bool = Fals
 <h2>Neuron {neuron} in Layer {layer} </h2>
 <h3>Transformer Lens Loading: <span style='font-family: "Courier New"'>"""
     head += f"""HookedTransformer.from_pretrained('{html.escape(model)}')</span></h3>
-<hr>
-{"" if circuitsvis else _DRAW}
+{"" if circuitsvis else _DRAW}<hr>
+
 <hr>
 """
     imported = _CIRCUITSVIS if circuitsvis else ""
@@ -243,5 +252,5 @@ def _script(name: str, tokens: list[str], values: np.ndarray, highest: float, im
 
 
 def _in_script(text: str) -> str:
-    """JSON that cannot end the script it stands in, nor begin a comment there."""
-    return text.replace("</", "<\\/").replace("<!--", "\\u003c!--")
+    """JSON that cannot end the script it stands in, nor begin a comment there, nor part the page."""
+    return re.sub("<(?=!--|hr>)", r"\\u003c", text.replace("</", "<\\/"))

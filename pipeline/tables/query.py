@@ -97,7 +97,9 @@ def connect() -> duckdb.DuckDBPyConnection:
             "temp_directory": tempfile.gettempdir(),
         }
     )
-    con.execute("set enable_progress_bar = false")  # a stage prints its own line
+    # a stage prints its own line; in a notebook without ipywidgets there is no bar, and none can be set
+    if con.execute("select current_setting('enable_progress_bar')").fetchall()[0][0]:
+        con.execute("set enable_progress_bar = false")
     return con
 
 

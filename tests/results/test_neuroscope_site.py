@@ -42,6 +42,14 @@ def test_a_site_has_index_model_and_neuron_pages_that_link_to_each_other(tmp_pat
         assert all((page.parent / href).is_file() for href in own), page
 
 
+def test_each_page_of_several_layers_is_that_of_its_own_neuron(tmp_path):
+    places = [(layer, neuron) for layer in (0, 1, 3) for neuron in range(0, 300, 2)]
+    assert neuroscope_site.write(samples(*places, tokens=["a"]), tmp_path) == len(places)
+    for layer, neuron in places:
+        page = (tmp_path / f"m/{layer}/{neuron}.html").read_bytes()
+        assert len(parse_page(page, model="m", layer=layer, neuron=neuron)) == 2
+
+
 def test_a_model_with_a_slash_in_its_name_keeps_it(tmp_path):
     neuroscope_site.write(samples((0, 0), model="org/model"), tmp_path)
     assert list(parse_index((tmp_path / "index.html").read_bytes())) == ["org/model"]

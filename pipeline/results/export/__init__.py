@@ -17,19 +17,21 @@ if TYPE_CHECKING:
     from pipeline.results.export.contents import Contents
 
 FORMS = ("neuronpedia", "neuron-record")
+_OF_ONE_MODEL = ("neuron-record",)  # has no place for a model's name
 
 
 def write(form: str, config: Config, tables: Mapping[str, pa.Table], folder: Path) -> int:
     """Write the results of a run in one of `FORMS` into `folder` and return the number of neurons.
 
-    An earlier export of this form is replaced as a whole; another folder with something in it is refused.
+    An earlier export of this form is replaced as a whole; another folder with something in it is refused,
+    and so are models that the form cannot hold or name.
     """
     from pipeline.results.export.contents import layers
 
     contents = layers(config, tables)
-    for each in contents:
-        if Path(each.model_name).name != each.model_name:
-            raise UserError(f"model {each.model_name!r} cannot be the name of a folder; rename its folder")
+    models = sorted({each.model_name for each in contents})
+    if form in _OF_ONE_MODEL and len(models) > 1:
+        raise UserError(f"{form} holds one model, and the tables hold {' and '.join(models)}")
     with folders.replaced(folder, folders.is_a(form)) as new:
         n_neurons = sum(_writer(form)(each, new) for each in contents)
         places = [f"{each.model_name}, layer {each.layer}" for each in contents]

@@ -40,10 +40,18 @@ def layers(config: Config, tables: Mapping[str, pa.Table]) -> list[Contents]:
     described = tables["descriptions"]
     contents = []
     for place in places or [dict(model=config.model_name, layer=config.layer)]:
-        of_layer = (pc.field("model") == place["model"]) & (pc.field("layer") == place["layer"])
+        of_model = pc.field("model") == place["model"]
+        of_layer = of_model & (pc.field("layer") == place["layer"])
         rows = samples.filter(of_layer), described.filter(of_layer)
-        contents.append(Contents(config, place["model"], place["layer"], *rows))
+        shown = _shape(tables["samples"].filter(of_model), place["layer"])
+        contents.append(Contents(config, place["model"], place["layer"], *rows, shown))
     return contents
+
+
+def _shape(samples: pa.Table, layer: int) -> tuple[int, int]:
+    """How many layers and neurons per layer a model has at least, since its samples show so many."""
+    highest = [pc.max(samples[name]).as_py() for name in ("layer", "neuron")]
+    return max(layer, highest[0] or 0) + 1, 0 if highest[1] is None else highest[1] + 1
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,12 @@ class Contents:
     layer: int
     sampled: pa.Table
     described: pa.Table
+    shown: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers and neurons per layer; without the model, as many as its samples show."""
+        return self.shown if self.model is None else (self.model.n_layers, self.model.n_neurons)
 
     @cached_property
     def samples(self) -> dict[int, list[dict[str, Any]]]:

@@ -3,19 +3,27 @@
 `{model}/{layer}-{set}/` with release, model, sourceset and source as JSON lines, and batches of features,
 activations and explanations as gzipped ones. Histograms and logits come from the model where it is
 available.
+
+Its importer takes a file's columns from the first line and fails on a file without one. In its database
+everything belongs to a user (the setting `creator`). Kinds and models of explanations are rows of their
+own there, which an installation may lack: who described stands in the explanation's notes instead.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline import __version__
+from pipeline.errors import UserError
 from pipeline.progress import progress
 from pipeline.results.export.contents import Contents
 
@@ -23,12 +31,22 @@ SET = "feature-neurons"  # the name `neurons` is reserved
 _BATCH = 1024  # features of a batch
 _BINS = 50
 _TOP = 10  # tokens whose logits a neuron raises and lowers most
+_BACKSLASH_OR_NUL = re.compile(r"\\(?:\\|u0000)")
 
 
 def write(results: Contents, folder: Path) -> int:
-    """Write the layout into `folder` and return the number of neurons."""
-    name, source = results.model_name, f"{results.layer}-{SET}"
+    """Write the layout into `folder` and return the number of neurons.
+
+    Raises UserError for a model whose name, or whose part after the last slash, makes no id.
+    """
+    name, source = _model_id(results.model_name), f"{results.layer}-{SET}"
     target = folder / name / source
+    for other in (folder / name).glob("*/model.jsonl"):
+        if (namesake := json.loads(other.read_text())["displayName"]) != results.model_name:
+            raise UserError(
+                f"models {namesake!r} and {results.model_name!r} would both be {name!r} for Neuronpedia; "
+                "rename the folder of one"
+            )
     for part in ("features", "activations", "explanations"):
         (target / part).mkdir(parents=True)
     _describe(results, target)
@@ -46,23 +64,32 @@ def write(results: Contents, folder: Path) -> int:
     return len(neurons)
 
 
+def _model_id(name: str) -> str:
+    """A model's name as an id of Neuronpedia, where it is part of an address; raises UserError for none."""
+    found = re.sub(r"[^a-z0-9._-]+", "-", name.rpartition("/")[2].lower()).strip("-.")
+    if not found:
+        raise UserError(f"model {name!r} has no letter or digit that Neuronpedia knows; rename its folder")
+    return found
+
+
 def _describe(results: Contents, target: Path) -> None:
     """Write the four files that describe the batches."""
     now = datetime.now(UTC).isoformat()
-    model, source = results.model_name, f"{results.layer}-{SET}"
-    times = {"createdAt": now}
-    shape = (
-        {}
-        if results.model is None
-        else {
-            "layers": results.model.n_layers,
-            "neuronsPerLayer": results.model.n_neurons,
-        }
-    )
+    name, source = results.model_name, f"{results.layer}-{SET}"
+    model, (n_layers, n_neurons) = _model_id(name), results.shape
+    own = {"createdAt": now, "creatorId": results.config.creator}
     text = "MLP neurons whose strongest texts are alike, verified by substitution"
     files: dict[str, dict[str, Any]] = {
-        "release": {"name": SET, "description": text, "visibility": "PRIVATE"},
-        "model": {"id": model, "displayName": model, "displayNameShort": model, "instruct": False} | shape,
+        "release": {"name": SET, "description": text, "creatorName": SET, "visibility": "PRIVATE"},
+        "model": {
+            "id": model,
+            "displayName": name,
+            "displayNameShort": name,
+            "owner": name.rpartition("/")[0] or "unknown",
+            "layers": n_layers,
+            "neuronsPerLayer": n_neurons,
+            "instruct": False,
+        },
         "sourceset": {
             "modelId": model,
             "name": SET,
@@ -73,14 +100,15 @@ def _describe(results: Contents, target: Path) -> None:
         },
         "source": {"id": source, "modelId": model, "setName": SET, "visibility": "PRIVATE"},
     }
-    for name, row in files.items():
-        (target / f"{name}.jsonl").write_text(json.dumps(row | times) + "\n", encoding="utf-8")
+    for file, row in files.items():
+        (target / f"{file}.jsonl").write_text(json.dumps(row | own) + "\n", encoding="utf-8")
 
 
 def _feature(results: Contents, column: int, neuron: int) -> dict[str, Any]:
     """A neuron with what the model says of it; without the model those lists are empty."""
     peaks = [row["max_activation"] for row in results.samples[neuron]]
-    feature: dict[str, Any] = {"index": str(neuron), "maxActApprox": max(peaks, default=0.0)}
+    feature: dict[str, Any] = {"index": str(neuron), "sourceSetName": SET}
+    feature |= {"creatorId": results.config.creator, "maxActApprox": max(peaks, default=0.0)}
     feature |= {"pos_str": [], "pos_values": [], "neg_str": [], "neg_values": []}
     for name in ("freq", "logits"):
         feature |= {f"{name}_hist_data_bar_values": [], f"{name}_hist_data_bar_heights": []}
@@ -88,14 +116,16 @@ def _feature(results: Contents, column: int, neuron: int) -> dict[str, Any]:
     if model is None or seen is None or effects is None:
         return feature
     values = seen.values[:, column]
+    values = values[np.isfinite(values)]
     logits = effects[column, : len(model.token_texts)]
     order = np.argsort(logits, kind="stable")
+    order = order[np.isfinite(logits[order])]
     names = model.token_texts
     return feature | {
         "hookName": model.hook(results.layer),
-        "frac_nonzero": float((values > 0).mean()),
+        "frac_nonzero": float((values > 0).sum() / max(len(values), 1)),
         **_histogram("freq", values[values > 0]),
-        **_histogram("logits", logits),
+        **_histogram("logits", logits[order]),
         "pos_str": [names[i] for i in order[::-1][:_TOP]],
         "pos_values": logits[order[::-1][:_TOP]].tolist(),
         "neg_str": [names[i] for i in order[:_TOP]],
@@ -104,10 +134,10 @@ def _feature(results: Contents, column: int, neuron: int) -> dict[str, Any]:
 
 
 def _histogram(name: str, values: np.ndarray) -> dict[str, list[float]]:
-    """Lower ends of bins and their counts: two lists of one length, as viewers want them."""
+    """Middles of bins and their counts: two lists of one length, as viewers draw them."""
     heights, edges = np.histogram(values, bins=_BINS)
     return {
-        f"{name}_hist_data_bar_values": edges[:-1].tolist(),
+        f"{name}_hist_data_bar_values": ((edges[:-1] + edges[1:]) / 2).tolist(),
         f"{name}_hist_data_bar_heights": heights.tolist(),
     }
 
@@ -118,6 +148,7 @@ def _activations(results: Contents, neuron: int) -> Iterator[dict[str, Any]]:
         yield {
             "id": f"{results.model_name}-{results.layer}-{neuron}-{row['rank']}",
             "index": str(neuron),
+            "creatorId": results.config.creator,
             "tokens": row["tokens"],
             "values": row["activations"],
             "maxValue": row["max_activation"],
@@ -137,14 +168,26 @@ def _explanation(results: Contents, neuron: int) -> Iterator[dict[str, Any]]:
         yield {
             "id": f"{results.model_name}-{results.layer}-{neuron}",
             "index": str(neuron),
+            "authorId": results.config.creator,
             "description": row["description"],
-            "typeName": SET,
-            "explanationModelName": row["describer_model"] or row["describer"],
+            "notes": f"{row['describer_model'] or row['describer']}, by {SET} {__version__}",
         }
 
 
 def _put(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows as gzipped JSON lines, the same bytes for the same rows."""
-    with path.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as out:
-        for row in rows:
-            out.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+    """Write rows as gzipped JSON lines, the same bytes for the same rows; no file where there are none."""
+    lines = map(_line, rows)
+    if first := next(lines, None):
+        with path.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0) as out:
+            out.writelines(chain([first], lines))
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    """A row as JSON that PostgreSQL takes.
+
+    It has no NUL, which becomes its symbol. The importer takes one out wherever it reads backslash u0000,
+    so a backslash that belongs to a token is not written as one.
+    """
+    text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    text = _BACKSLASH_OR_NUL.sub(lambda m: "\\u005c" if m[0] == "\\\\" else "\u2400", text)
+    return text.encode("utf-8", "replace") + b"\n"
