@@ -163,6 +163,10 @@ class Config:
     )
     max_calls: int | None = _option(None, "calls of DESCRIBER_MODEL in one run, at most", least=0)
     max_cost: float | None = _option(None, "what they may cost in one run, in USD; needs PRICE", least=0)
+    answer_tokens: int = _option(100, "tokens of an answer, its reasoning included, at most", least=1)
+    answer_timeout_s: float = _option(
+        60.0, "seconds within which an answer has to be there whole", least=0.001, most=86_400
+    )
     dry_run: bool = _option(False, "say what describing or publishing would take; call nothing", alone=True)
     score: bool = _option(
         False,

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import Config
+from pipeline.generation.answers import ANSWERED_AS
 from pipeline.plan import NUMBERS, STAGES, plan, reason, stages
 from pipeline.run import store_of
 
@@ -162,7 +163,7 @@ def test_activations_are_kept_whatever_the_vectors_and_not_for_another_model(tmp
 
 def test_answers_are_kept_by_what_was_asked_alone():
     for config in (Config(describer="openai"), Config(describer="openai", describer_model="x", score=True)):
-        assert plan(config)["descriptions"].kept_as == "answers"
+        assert plan(config)["descriptions"].kept_as == f"answers-{ANSWERED_AS}"
 
 
 def test_a_copy_of_the_model_under_its_name_is_the_same_model(tmp_path):

@@ -28,6 +28,10 @@ FLOOR = {
     "pipeline.tables": "checks, stores and reads tables; a stage's own schema stands in its key",
     "pipeline.generation.budget": "decides whether to ask, not what is answered",
     "pipeline.generation.chat": "decides how to ask; answers are kept by what was asked",
+    "pipeline.generation.deadline": "waits",
+    "pipeline.generation.forms": "reads answers, which are kept as they were read, by ANSWERED_AS",
+    "pipeline.generation.request": "decides how to ask, as chat does",
+    "pipeline.generation.secret": "replaces the key",
     "pipeline.web": "decides how to ask; pages are kept by what came",
 }
 # Distributions whose version decides numbers, by the package that a module imports.

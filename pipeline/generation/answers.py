@@ -18,15 +18,17 @@ from pipeline.generation import chat
 from pipeline.generation.budget import Budget
 from pipeline.generation.chat import server
 from pipeline.generation.prompts import Prompt
+from pipeline.printable import line
 from pipeline.tables import fingerprint
 from pipeline.tables.columns import ANSWERED
 
 Row = Mapping[str, Any]
 # The version of the method by which an answer becomes columns: raised by hand when the same answer would
 # give other columns, so that it is asked for again. tests/generation/test_stored_answers.py says when.
-ANSWERED_AS = 1
+ANSWERED_AS = 2
+_LONGEST = 200  # characters of a reason that a warning shows
 # settings that asking reads and that decide no row
-USES = ("price", "max_calls", "max_cost", "dry_run")
+USES = ("price", "max_calls", "max_cost", "dry_run", "answer_tokens", "answer_timeout_s")
 
 
 def key(prompt: Prompt, settings: Config) -> str:
@@ -98,7 +100,7 @@ def warn(data: pa.Table, inputs: Inputs, settings: Config) -> list[str]:
     if settings.dry_run or not len(lost):
         return []
     first = lost["reason"].drop_null()
-    said = f" ({first[0].as_py()})" if len(first) else ""
+    said = f" ({line(first[0].as_py())[:_LONGEST]})" if len(first) else ""
     return [
         f"{len(lost)} of {len(data)} rows are missing: {_counted(lost['status'])}{said}; "
         "the same command asks again"

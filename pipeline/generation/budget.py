@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 from collections.abc import Sequence
@@ -40,6 +41,15 @@ def price(config: Config, prompt_tokens: int | None, answer_tokens: int | None) 
     return (prompt_tokens * read + answer_tokens * written) / 1e6
 
 
+def _describer(config: Config) -> Describer:
+    return Describer(config.describer_model, timeout_s=config.answer_timeout_s)
+
+
+def _told(answer: Answer) -> str | None:
+    """Why there is no text, and what came instead."""
+    return answer.reason if answer.raw is None else f"{answer.reason}; it said '{answer.raw}'"
+
+
 class Budget:
     """Asks the describer's model until a limit is reached or the server refuses for good.
 
@@ -49,7 +59,7 @@ class Budget:
 
     def __init__(self, config: Config, describer: Describer | None = None) -> None:
         self.config = config
-        self.describer = None if config.dry_run else describer or Describer(config.describer_model)
+        self.describer = None if config.dry_run else describer or _describer(config)
         self.over = "DRY_RUN" if config.dry_run else None  # why nothing more is asked
         self.n_calls, self.spent, self.failures = 0, 0.0, 0
         self._under_way: list[tuple[int, float]] = []  # tries and USD reserved for calls under way
@@ -69,6 +79,7 @@ class Budget:
         own = dict(
             prompt_sha256=prompt.sha256, describer_model=self.config.describer_model, server=server()
         )
+        prompt = dataclasses.replace(prompt, most_tokens=self.config.answer_tokens)
         reserved = self._reserve(prompt)
         if reserved is None or self.describer is None:
             return None, own | dict(status="not_asked", reason=self.over)
@@ -86,7 +97,7 @@ class Budget:
             self._settled.notify_all()
         return answer.text, own | dict(
             status=answer.status,
-            reason=answer.reason,
+            reason=_told(answer),
             called=datetime.now(UTC).replace(tzinfo=None),
             tries=answer.tries,
             seconds=answer.seconds,

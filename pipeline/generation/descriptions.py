@@ -35,10 +35,14 @@ def prompt(row: Mapping[str, Any], *, scored: bool) -> Prompt:
 
 def read(row: Mapping[str, Any], text: str) -> dict[str, Any]:
     """The columns that the text of an answer gives."""
-    if len(text) > _LONGEST:
-        return dict(status="malformed", reason=f"it said {len(text):,} letters: {text[:100]!r}")
     description = prompts.description(text)
-    return dict(description=description, status="ok" if description else "no_feature")
+    if description is None:
+        return dict(description=None, status="no_feature")
+    if not description:
+        return dict(status="empty", reason=f"it said '{text}'")
+    if len(description) > _LONGEST:
+        return dict(status="malformed", reason=f"it said {len(description):,} letters: '{text}'")
+    return dict(description=description, status="ok")
 
 
 def _lexical(table: str, scored: bool, inputs: Inputs) -> Worker:

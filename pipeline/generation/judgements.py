@@ -72,7 +72,7 @@ def read(call: Mapping[str, Any], text: str) -> dict[str, Any]:
     """The columns that the text of an answer gives."""
     judged = prompts.judgements(text, len(call["tokens"]))
     if judged is None:
-        return dict(status="malformed", reason=f"it said {text[:100]!r}")
+        return dict(status="malformed", reason=f"it said '{text}'")
     return dict(answers=judged)
 
 

@@ -26,7 +26,7 @@ HOW = {
     "tries",
     "retry_wait_s",
 }
-HOW |= {"price", "max_calls", "max_cost", "dry_run"}
+HOW |= {"price", "max_calls", "max_cost", "dry_run", "answer_tokens", "answer_timeout_s"}
 
 
 def test_a_declared_setting_can_be_read_and_another_raises_an_error_that_names_stage_and_setting():

@@ -6,12 +6,18 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from servers.chat import KEY, body, completion, cut_off, error, hang, trickle
+from servers.chat import (
+    KEY,
+    body,
+    completion,
+    cut_off,
+    error,
+)
 
 from pipeline.config import Config
 from pipeline.errors import UserError
-from pipeline.generation import budget, prompts
-from pipeline.generation.chat import OPENAI, Answer, Describer, server
+from pipeline.generation import budget, forms, prompts
+from pipeline.generation.chat import Answer, Describer
 from pipeline.generation.evidence import Evidence
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
@@ -79,19 +85,6 @@ def test_whatever_goes_wrong_is_a_status_and_never_a_text(chat, fault, status, c
     assert len(chat.asked) == calls
 
 
-def test_a_hang_ends(chat):
-    chat.always = hang
-    answer = Describer("small", wait_s=0.001, timeout_s=0.2).ask(PROMPT.messages, 9, tries=2)
-    assert (answer.status, answer.tries, answer.unsure) == ("timeout", 2, 2)
-    assert len(chat.asked) == 2
-
-
-def test_an_answer_that_trickles_ends(chat):
-    """Each byte comes in time, the last one never."""
-    chat.always = trickle
-    assert Describer("small", timeout_s=0.4).ask(PROMPT.messages, 9, tries=1).status == "timeout"
-
-
 @pytest.mark.parametrize(
     "usage", [{"prompt_tokens": 10**30}, {"prompt_tokens": -1}, {"prompt_tokens": "9"}, {}]
 )
@@ -110,25 +103,88 @@ def test_a_key_in_an_answer_is_replaced_and_control_characters_are_removed(chat,
     assert (answer.text or answer.reason) == "your key *** [31m ? end"
 
 
-@pytest.mark.parametrize("key", ["sk-one\ntwo", "sk-ä", "sk-1 2"])
-def test_a_key_that_is_not_valid_is_refused_and_not_shown(monkeypatch, key):
-    monkeypatch.setenv("OPENAI_API_KEY", key)
-    with pytest.raises(UserError, match="OPENAI_API_KEY holds characters") as caught:
-        Describer("small")
-    assert key not in str(caught.value)
+@pytest.mark.parametrize("joint", ["\0", "\x1b[31m", "\n", "\u202e", "\u200b", r"\u001b[0m", "%00"])
+@pytest.mark.parametrize("place", ["message", "status", "answer", "refusal", "body", "page", "header"])
+def test_a_key_broken_by_what_is_cleaned_away_is_replaced_wherever_it_comes(chat, joint, place):
+    broken = joint.join([KEY[:5], KEY[5:9], KEY[9:]])
+    chat.always = {
+        "message": error(401, broken),
+        "status": error(400, broken, type=broken),
+        "answer": body(completion(broken)),
+        "refusal": body(completion(None, refusal=broken)),
+        "body": body({"choices": [{"message": {"reasoning": broken}}]}),
+        "page": body(broken.encode(), "text/html"),
+        "header": lambda handler: handler.wfile.write(
+            b"HTTP/1.1 200 OK\r\n" + broken.encode() + b"\r\n\r\n"
+        ),
+    }[place]
+    answer = Describer("small").ask(PROMPT.messages, 9, tries=1)
+    told = f"{answer.text} {answer.reason} {answer.raw}"
+    assert all(part not in told for part in (KEY, KEY[9:]))
+    assert place == "header" or "***" in told
+
+
+@pytest.mark.parametrize("reason", [name for names in forms.ENDINGS.values() for name in names])
+def test_what_ended_an_answer_is_told_by_its_status_and_what_came_is_kept(chat, reason):
+    status = next(status for status, names in forms.ENDINGS.items() if reason in names)
+    for written in (reason, reason.upper(), f"FinishReason.{reason.upper()}"):
+        chat.always = body(completion("half of a", written))
+        answer = ask()
+        assert (answer.status, answer.text, answer.raw) == (status, None, "half of a")
+
+
+@pytest.mark.parametrize("ended", ["stop", "end_turn", "eos", "STOP", None, 3, [], "tool_calls", "load"])
+def test_an_answer_that_was_not_cut_is_not_said_to_be(chat, ended):
+    chat.always = body(completion("whole", ended))
+    assert (ask().status, ask().text) == ("ok", "whole")
+    chat.always = body(completion("", ended))
+    assert ask().status == "empty"
 
 
 @pytest.mark.parametrize(
-    "address",
-    ["localhost:8808", "http://[::1", "http://a:b:c/v1", "ftp://h", "http://u:p@h/v1", "http://h\nx"],
+    ("ended", "text", "status"),
+    [
+        (None, "half of a", "length"),
+        ("stop", "<think>They look", "length"),
+        ("stop", "", "length"),
+        ("stop", "whole", "ok"),
+    ],
 )
-def test_an_address_that_is_not_valid_is_refused(monkeypatch, address):
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("OPENAI_BASE_URL", address)
-    with pytest.raises(UserError, match="OPENAI_BASE_URL"):
-        Describer("small")
-    monkeypatch.setenv("OPENAI_BASE_URL", " ")
-    assert server() == OPENAI
+def test_an_answer_of_as_many_tokens_as_allowed_was_cut_where_it_may_have_been(chat, ended, text, status):
+    sent = completion(text, ended)
+    sent["usage"]["completion_tokens"] = PROMPT.most_tokens
+    chat.always = body(sent)
+    assert ask().status == status
+
+
+def test_an_answer_after_long_reasoning_is_whole(chat):
+    text = f"<think>{'hm, ' * 50_000}</think>colours"
+    chat.always = body(completion(text))
+    assert ask().text == text
+
+
+@pytest.mark.parametrize("text", ["<think>They look", "[THINK]a[/THINK]", "<think></think>\n"])
+def test_reasoning_alone_is_no_answer_and_is_kept(chat, text):
+    chat.always = body(completion(text))
+    answer = ask()
+    assert (answer.status, answer.reason, answer.raw) == ("empty", "the answer is reasoning alone", text)
+
+
+def test_reasoning_in_another_field_is_kept_where_there_is_no_answer(chat):
+    chat.always = body(completion("", reasoning_content="they look alike"))
+    answer = ask()
+    assert answer.status == "empty"
+    assert '"reasoning_content": "they look alike"' in answer.raw
+
+
+def test_parts_are_read_and_a_part_that_refuses_is_a_refusal(chat):
+    text = {"type": "text", "text": "whole"}
+    chat.always = body(completion([{"type": "thinking", "thinking": "hm"}, text]))
+    assert ask().text == "whole"
+    chat.always = body(completion([{"type": "refusal", "refusal": "I cannot"}]))
+    assert (ask().status, ask().reason) == ("refused", "I cannot")
+    chat.always = body(completion([{"type": "image", "data": "x"}]))
+    assert (ask().status, '"image"' in ask().raw) == ("empty", True)
 
 
 def test_trouble_that_passes_is_waited_out(chat):

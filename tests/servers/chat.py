@@ -69,18 +69,31 @@ def hang(handler: Any) -> None:
     time.sleep(1.5)
 
 
-def trickle(handler: Any) -> None:
-    """A fault: a byte every 50 ms, without end."""
-    handler.send_response(200)
-    handler.send_header("Content-Length", "100000")
-    handler.end_headers()
-    try:
-        while True:
-            handler.wfile.write(b" ")
-            time.sleep(0.05)
-    except OSError:
-        handler.close_connection = True
+def silent(handler: Any) -> None:
+    """A fault: nothing comes, for a minute."""
+    time.sleep(60)
 
+
+def _endless(first: bytes, again: bytes) -> Callable:
+    """A fault: something, and then more of it every 50 ms, without end."""
+
+    def fault(handler: Any) -> None:
+        try:
+            handler.wfile.write(first)
+            while True:
+                handler.wfile.write(again)
+                time.sleep(0.05)
+        except OSError:
+            handler.close_connection = True
+
+    return fault
+
+
+_FIRST = b"HTTP/1.1 200 OK\r\n"
+slow_header = _endless(_FIRST + b"X-Wait: ", b"x")
+slow_headers = _endless(_FIRST, b"X-Wait: 1\r\n")
+interim = _endless(b"", b"HTTP/1.1 102 Processing\r\n\r\n")
+trickle = _endless(_FIRST + b"Content-Length: 100000\r\n\r\n", b" ")
 
 # a fault for each status that a server decides
 FAILURES = {
@@ -163,7 +176,7 @@ class ChatServer:
 
 def answer(asked: dict[str, Any]) -> str:
     """The answer to a prompt: a description, or a list of judgements."""
-    shown = json.loads(asked["messages"][1]["content"])
+    shown = json.loads(asked["messages"][-1]["content"].rpartition("\n\n")[2])  # alone, or after the words
     if "phrases" in shown:
         return "tokens such as " + marked(shown["phrases"][0])
     wanted = shown["description"].split()[-1]

@@ -11,11 +11,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
-from servers.chat import KEY, ChatServer, body, completion, error
+from servers.chat import KEY, ChatServer, body, completion, error, silent, slow_header
 
 from pipeline.config import OPTIONS
 from pipeline.generation.chat import TRIES
 from pipeline.results import database
+from pipeline.results.report import pages
 from pipeline.run import run
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
@@ -150,6 +151,26 @@ def test_ctrl_c_loses_no_answer_and_a_kill_only_those_under_way(scored, chat, ki
     assert n_rows <= len(chat.asked) <= n_rows + lost
 
 
+@pytest.mark.parametrize("fault", [silent, slow_header, error(429, "slow", {"retry-after": "60"})])
+def test_the_first_ctrl_c_ends_a_run_that_waits_for_a_describer(paid, chat, fault):
+    chat.always = fault
+    args = [sys.executable, "-m", "pipeline", "run", *settings_of(paid)]
+    with subprocess.Popen(args, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        while not chat.asked:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=20)  # the limit of an answer is 60 s
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    assert told.endswith("interrupted; what was finished is kept, the same command continues\n")
+    database.run(dataclasses.replace(paid, dry_run=True))
+    [entry] = ledger(paid)
+    assert entry["status"] == ("interrupted" if fault in (silent, slow_header) else "rate_limited")
+    chat.always = None
+    assert {row["status"] for row in run(paid)["descriptions"].to_pylist()} == {"ok"}
+
+
 def test_calls_under_way_at_once_are_as_many_as_asked_for_and_a_bad_key_is_shown_once(paid, chat):
     config = dataclasses.replace(paid, connections=3)
     chat.always = error(401, "key")
@@ -168,6 +189,82 @@ def test_a_description_that_is_not_a_phrase_is_null(paid, chat):
     first = run(paid)["descriptions"].to_pylist()[0]
     assert (first["status"], first["description"]) == ("malformed", None)
     assert first["reason"].startswith("it said 599 letters: 'so so")
+
+
+def test_what_cannot_be_read_stands_in_the_ledger_as_it_came_and_is_told_in_short(paid, chat, capsys):
+    long = "They look alike.\n\n" + "word after word " * 60
+    unread = {
+        "malformed": completion(long),
+        "empty": completion("<think>\nthey look alike: a, b"),
+        "length": completion("<think>\nthey", "length"),
+        "content_filter": completion("they loo", "content_filter"),
+    }
+    chat.faults = [body(each) for each in unread.values()]
+    assert database.run(paid).made
+    entries = {row["status"]: row["reason"] for row in ledger(paid)}
+    assert entries.keys() == {*unread, "ok"}
+    for status, sent in unread.items():
+        assert f"'{sent['choices'][0]['message']['content']}'" in entries[status]
+    assert entries["length"].startswith(
+        "the answer was cut off; ANSWER_TOKENS (--answer-tokens) is 100, reasoning included; it said '"
+    )
+    [warning] = [line for line in capsys.readouterr().err.splitlines() if "rows are missing" in line]
+    assert len(warning) < 500
+
+
+def test_the_limits_of_an_answer_are_those_of_the_settings(paid, chat):
+    chat.delay_s = 0.3
+    config = dataclasses.replace(paid, answer_tokens=777, answer_timeout_s=0.1, max_calls=1)
+    found = run(config)["descriptions"].to_pylist()
+    assert (found[0]["status"], found[0]["reason"].split(";")[0]) == ("timeout", "no whole answer in 0.1 s")
+    assert chat.asked[0]["max_tokens"] == 777
+    config = dataclasses.replace(paid, answer_tokens=777, price="0,1000", max_cost=0.5)
+    assert {row["reason"] for row in run(config)["descriptions"].to_pylist()} == {
+        "MAX_COST would be passed"
+    }
+    chat.delay_s = 0.0
+    longer = dataclasses.replace(config, answer_tokens=400)
+    assert {row["status"] for row in run(longer)["descriptions"].to_pylist()} == {"ok"}
+
+
+@pytest.mark.parametrize("joint", ["", "\x1b[31m", r"\u001b[0m\n"])
+def test_a_key_that_a_server_repeats_is_nowhere(paid, chat, tmp_path, capsys, joint):
+    broken = joint.join([KEY[:4], KEY[4:8], KEY[8:]])
+    wrong = [
+        error(400, broken),
+        completion(broken),
+        completion(f"<think>{broken}"),
+        completion(broken, "length"),
+    ]
+    wrong += [completion("a", refusal=broken), completion(f"of {broken} and so on " * 30)]
+    chat.faults = [each if callable(each) else body(each) for each in wrong]
+    assert database.run(paid).made
+    with database.connect(paid) as con:
+        shown = [
+            str(con.sql(f"from {table}").fetchall())
+            for table in ("ledger", "descriptions", "feature_neurons")
+        ]
+        pages.write(con, paid, tmp_path / "report")
+    files = [*Path(paid.data).rglob("*"), *(tmp_path / "report").rglob("*")]
+    shown += [path.read_bytes().decode("utf-8", "replace") for path in files if path.is_file()]
+    shown += capsys.readouterr()
+    assert sum("***" in text for text in shown) >= 3
+    for text in shown:
+        assert KEY not in "".join(char for char in text if char in KEY)
+
+
+def test_a_server_spelt_in_other_ways_is_asked_and_paid_once(paid, chat, monkeypatch):
+    n_rows = len(database.run(paid)["descriptions"])
+    port = chat.address.rpartition(":")[2].removesuffix("/v1")
+    for spelling in (
+        f"http://127.0.0.1:{port}/v1/",
+        f"http://localhost:{port}/v1",
+        f"HTTP://LocalHost:{port}//v1",
+    ):
+        monkeypatch.setenv("OPENAI_BASE_URL", spelling)
+        assert database.run(paid).made is False
+    assert len(chat.asked) == len(ledger(paid)) == n_rows
+    assert {row["server"] for row in ledger(paid)} == {chat.address}
 
 
 def test_a_model_that_never_answers_well_is_left_alone(paid, chat):
@@ -197,7 +294,9 @@ def test_calls_of_a_run_that_died_are_in_the_ledger_of_the_next(paid, small, cha
 
 def test_answers_from_before_a_column_was_added_are_not_paid_again(paid, chat):
     n_rows = len(run(paid)["descriptions"])
-    for path in Path(paid.data).glob("store/descriptions/kept/answers/*.parquet"):
+    kept = [*Path(paid.data).glob("store/descriptions/kept/answers*/*.parquet")]
+    assert len(kept) == n_rows
+    for path in kept:
         old = pq.read_table(path).drop_columns(["server", "most_usd"]).append_column("gone", [["x"]])
         pq.write_table(old, path)
     for path in Path(paid.data).glob("store/descriptions/*/manifest.json"):

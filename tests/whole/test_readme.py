@@ -78,7 +78,7 @@ def test_the_failures_are_those_that_the_code_knows():
     for status in told:
         assert f'"{status}"' in source, status
     assert told >= {*chat.STOP, *chat.TROUBLE, "malformed", "bad_request"}
-    assert told == FAILURES.keys() | {"server_error", "timeout", "no_connection", "malformed", "not_asked"}
+    assert told == FAILURES.keys() | {*chat.TROUBLE, "malformed", "interrupted", "not_asked"}
 
 
 @pytest.mark.parametrize(
