@@ -16,14 +16,15 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 # What each part may import, beside itself. Read downwards: nothing points up, and no step knows another.
-FLOOR = {"config", "setting_checks", "errors", "printable", "progress", "resources"}
+FLOOR = {"config", "setting_checks", "errors", "output", "printable", "progress", "resources"}
 TABLES = {"tables", *FLOOR}
 GROUND = {"models", "language", "web"}
 STEPS = {"samples", "identification", "verification", "generation"}
 DIRECTIONS = {
     "errors": set(),
     "printable": set(),
-    "progress": set(),
+    "output": {"config", "printable", "resources"},
+    "progress": {"output"},
     "resources": set(),
     "setting_checks": {"errors"},
     "config": {"setting_checks", "errors", "resources"},
@@ -47,7 +48,13 @@ VENDORS = {
     "gensim": {"language.fasttext"},
     "datasets": {"language.texts", "language.tokenised"},
     "tqdm": {"progress"},
-    "duckdb": {"results.database", "results.terminal", "results.report.pages", "tables.query"},
+    "duckdb": {
+        "results.database",
+        "results.terminal",
+        "results.questions",
+        "results.report.pages",
+        "tables.query",
+    },
     "requests": {"web.site"},
     "urllib3": {"web.site"},
     "protego": {"web.site"},

@@ -6,7 +6,6 @@ in trouble or asks for it, all threads wait, longer with every try. Nothing of a
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from protego import Protego
 
 from pipeline import __version__
 from pipeline.errors import PageError, PipelineError, UserError
+from pipeline.output import tell
 from pipeline.web.retry_after import retry_after
 
 AGENT = "feature-neurons"
@@ -170,7 +170,7 @@ class Web:
                 break
             wait_s = max(trouble.wait_s, self.manners.wait_s * 2 ** (number - 1))
             if not self._reached:  # later, failures are counted beside the progress
-                print(f"{address}: {trouble}; trying again", file=sys.stderr, flush=True)
+                tell(f"{address}: {trouble}; trying again")
             self._pace.hold(wait_s)
         if trouble.body is not None:
             return Answer("unreadable", trouble.body, str(trouble))
