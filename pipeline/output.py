@@ -54,7 +54,7 @@ def width(elsewhere: int = _WIDEST) -> int:
 
 
 def colours() -> bool:
-    """Whether results are coloured: not with NO_COLOR, else with FORCE_COLOR, else on a terminal that can."""
+    """Whether results are coloured: not with NO_COLOR, else with FORCE_COLOR, else if a terminal can."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):

@@ -30,8 +30,8 @@ DIRECTIONS = {
     "config": {"setting_checks", "errors", "resources"},
     "tables": FLOOR,
     "web": {*TABLES, "__init__"},
-    "language": TABLES,
-    "models": {*TABLES, "language"},
+    "language": {*TABLES, "web"},
+    "models": {*TABLES, "language", "web"},
     "engine": TABLES,
     **{step: {*TABLES, *GROUND, "engine"} for step in STEPS},
     "plan": {*TABLES, *GROUND, *STEPS, "engine"},
@@ -66,8 +66,8 @@ VENDORS = {
     "plotly": {"results.report.charts"},
     "jinja2": {"results.render"},
     "scipy": {"identification.chance", "identification.dominance", "identification.groups"},
-    "httpx2": {"generation.chat", "results.publish.hub"},
-    "huggingface_hub": {"results.publish.hub"},
+    "httpx2": {"generation.chat", "results.publish.hub", "web.environment", "web.hugging_face"},
+    "huggingface_hub": {"results.publish.hub", "web.hugging_face"},
 }
 LAZY = {"models.resumed_passes", "models.blocks"}  # themselves imported only when they are used
 HEAVY = {"openai", "torch", "transformer_lens", "transformers", "gensim", "datasets", "pandas"}

@@ -20,6 +20,7 @@ from pipeline.generation.chat import server
 from pipeline.generation.prompts import Prompt
 from pipeline.tables import fingerprint
 from pipeline.tables.columns import ANSWERED
+from pipeline.web import environment
 
 Row = Mapping[str, Any]
 # The version of the method by which an answer becomes columns: raised by hand when the same answer would
@@ -82,9 +83,10 @@ class Paid:
 
 
 def ready(settings: Config) -> None:
-    """Raise UserError where there is no valid API key."""
+    """Raise UserError where there is no valid API key, or no way to the server."""
     if not settings.dry_run:
         chat.key()
+        environment.for_httpx(chat.server())
 
 
 def note(data: pa.Table, inputs: Inputs, settings: Config) -> str:

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.printable import line
+from pipeline.web import environment
 from pipeline.web.retry_after import retry_after
 
 OPENAI = "https://api.openai.com/v1"
@@ -115,7 +116,9 @@ class Describer:
             timeout=self.timeout_s,
             default_headers={"Accept-Encoding": "identity"},
             http_client=openai.DefaultHttpxClient(
-                follow_redirects=False, event_hooks={"response": [partial(_cap, self.timeout_s)]}
+                follow_redirects=False,
+                event_hooks={"response": [partial(_cap, self.timeout_s)]},
+                **environment.for_httpx(self._server),
             ),
         )
         # OpenAI's own models can answer without reasoning, and have another name for the limit
