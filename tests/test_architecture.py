@@ -156,6 +156,18 @@ def test_a_stage_touches_no_disk_and_no_environment_and_imports_no_other_stage(n
     assert "environ" not in MODULES[name].read_text()
 
 
+@pytest.mark.parametrize("name", sorted(MODULES.keys() - {"output"}))
+def test_only_one_module_prints(name):
+    tree = ast.parse(MODULES[name].read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            assert getattr(node.func, "id", "") != "print" or any(k.arg == "file" for k in node.keywords)
+        if isinstance(node, ast.Attribute) and node.attr == "write":
+            assert getattr(node.value, "attr", "") not in ("stdout", "stderr")
+    for node in (each for each in ast.walk(tree) if isinstance(each, ast.keyword) and each.arg == "file"):
+        assert getattr(node.value, "attr", "") not in ("stdout", "stderr")
+
+
 def test_run_and_plan_know_no_table_by_name():
     tables = {stage.table for stage in STAGES}
     for name in ("run", "plan", *(module for module in MODULES if module.startswith("engine."))):

@@ -13,7 +13,9 @@ import json
 import math
 import re
 import tempfile
+import uuid
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -35,7 +37,9 @@ _OUTSIDE = ("file system operations are disabled", "disabled through configurati
 
 def restrict(con: duckdb.DuckDBPyConnection) -> None:
     """Keep a connection from files, the network and extensions, for good; what is attached can be read."""
-    con.execute("set temp_directory = $1", [tempfile.gettempdir()])  # for what does not fit into memory
+    # for what does not fit into memory; it may be read, so it is a folder that nobody else has
+    own = Path(tempfile.gettempdir()) / f"feature-neurons-{uuid.uuid4().hex}"
+    con.execute("set temp_directory = $1", [str(own)])
     con.execute("set enable_external_access = false")
     con.execute("set lock_configuration = true")
 
@@ -71,8 +75,9 @@ def answer(
 def statements(query: str) -> list[duckdb.Statement]:
     """The statements of a text; raises UserError for what is none."""
     try:
+        query.encode()  # what a shell gives may be no text
         return duckdb.extract_statements(query)
-    except duckdb.Error as exc:
+    except (duckdb.Error, UnicodeError) as exc:
         raise UserError(_reason(exc)) from exc
 
 
@@ -85,7 +90,7 @@ def _without_semicolons(query: str) -> str:
     return text.decode()
 
 
-def _reason(exc: duckdb.Error) -> str:
+def _reason(exc: Exception) -> str:
     """What DuckDB refuses, on one line, without the caret under the place."""
     said = " ".join(re.split(r"\n\s*LINE \d+:", str(exc), maxsplit=1)[0].split())
     outside = any(text in said for text in _OUTSIDE)

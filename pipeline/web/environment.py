@@ -84,7 +84,7 @@ def _variable(kind: str) -> str | None:
 
 
 def _check_proxy(name: str, library: Library) -> None:
-    """Raise UserError for a proxy that a library cannot use; its address, maybe with a password, is not told."""
+    """Raise UserError for a proxy that a library cannot use; its address may hold a password: not told."""
     given = os.environ[name]
     try:
         parts = urlsplit(given if "://" in given else f"http://{given}")
