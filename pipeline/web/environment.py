@@ -110,11 +110,14 @@ def _check_certificates(library: Library) -> None:
         given = os.environ.get(name)
         if not given:
             continue
-        paths = [Path(part) for part in given.split(os.pathsep)] if name.endswith("_DIR") else [Path(given)]
-        if not any(path.is_dir() or (path.exists() and not name.endswith("_DIR")) for path in paths):
-            raise UserError(f"{name}: there is no {given}; name a file of certificates, or unset it")
+        paths = given.split(os.pathsep) if name.endswith("_DIR") else [given]
+        is_folder = not name.endswith("_FILE") and any(map(os.path.isdir, paths))
+        if not is_folder and (name.endswith("_DIR") or not os.path.isfile(given)):
+            what = "folder" if name.endswith("_DIR") else "file"
+            raise UserError(f"{name}: there is no {what} {given}; name one with certificates, or unset it")
         try:
-            _read_certificates(paths[0])
+            if not is_folder:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(given)
         except OSError as exc:
             reason = exc.strerror or str(exc)
             raise UserError(f"{name}: cannot read certificates from {given}: {reason}; unset it") from exc
@@ -124,8 +127,3 @@ def _check_certificates(library: Library) -> None:
             Path(keys).open("a").close()
         except OSError as exc:
             raise UserError(f"SSLKEYLOGFILE: cannot write {keys}: {exc.strerror}; unset it") from exc
-
-
-def _read_certificates(path: Path) -> None:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(**{"capath" if path.is_dir() else "cafile": str(path)})
