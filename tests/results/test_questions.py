@@ -211,9 +211,8 @@ def test_unsafe_reads_and_writes_files(small, tmp_path):
 
 
 def test_the_prompt_only_reads_too_and_answers_each_statement(small, tmp_path):
-    typed = (
-        f"select 41 + 1; select 7 * 9;\nattach '{tmp_path}/x.duckdb';\nset threads = 1;\nselect 1000 + 1;\n"
-    )
+    written = f"attach '{tmp_path}/x.duckdb';\nset threads = 1;\n"
+    typed = f"select 41 + 1; select 7 * 9;\n{written}select 1000 + 1;\n"
     found = command("sql", "--data", small.data, input=typed, cwd=ROOT)
     assert found.returncode == 0
     assert all(number in found.stdout for number in ("42", "63", "1001"))

@@ -111,7 +111,7 @@ def test_what_needs_no_proxy_is_asked_without_it(given, excepted):
 @pytest.mark.parametrize(
     ("name", "check"),
     [
-        ("SSL_CERT_FILE", lambda: environment.check_httpx()),
+        ("SSL_CERT_FILE", environment.check_httpx),
         ("REQUESTS_CA_BUNDLE", lambda: environment.check_requests("https://a/", direct=True)),
         ("CURL_CA_BUNDLE", lambda: environment.check_requests("https://a/", direct=True)),
     ],
