@@ -16,7 +16,7 @@ pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
 
 @contextmanager
 def hub(answer):
-    """The address of a server that gives each connection to `answer`, with an event that ends its waiting."""
+    """The address of a server that gives each connection to `answer`, with an event that ends waits."""
     loopback()
     ended, listening = threading.Event(), socket.create_server(("127.0.0.1", 0))
 

@@ -81,7 +81,7 @@ def installed(tmp_path_factory):
     ],
 )
 def test_what_was_installed_by_pip_never_speaks_of_make(installed, tmp_path, args, told):
-    code = "import sys; sys.argv[0] = 'feature-neurons'; import feature_neurons; sys.exit(feature_neurons.main())"
+    code = "import sys; sys.argv[0] = 'feature-neurons'; from feature_neurons import main; sys.exit(main())"
     found = python("-c", code, *args, cwd=tmp_path, path=installed)
     assert found.returncode == 2
     assert told in found.stderr
