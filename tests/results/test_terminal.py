@@ -44,8 +44,8 @@ def wide():
         con.execute(f"create table verdicts as {own}, {ps}")
         con.execute(f"create table described_groups as {own}, 0 as number, true as clean limit 0")
         con.execute(
-            f"create table phrases as {own}, 0 as rank, 1.0 as max_activation, 2 as mat, false as duplicate, "
-            f"{tokens} as tokens, [0.1, 0.2, 1.0, 0.3, 0.4] as activations"
+            f"create table phrases as {own}, 0 as rank, 1.0 as max_activation, 2 as mat, "
+            f"false as duplicate, {tokens} as tokens, [0.1, 0.2, 1.0, 0.3, 0.4] as activations"
         )
         yield con
 

@@ -7,6 +7,7 @@ from servers.web import WebServer
 
 from pipeline.config import Config
 from pipeline.errors import UserError
+from pipeline.generation.chat import Describer
 from pipeline.samples.neuroscope import sites
 from pipeline.web import environment
 from pipeline.web.site import Manners, Web
@@ -174,3 +175,11 @@ def test_the_recording_of_the_embedded_model_needs_neither_proxy_nor_certificate
     given(ALL_PROXY="socks5://127.0.0.1:1080", REQUESTS_CA_BUNDLE="/nowhere.pem")
     with sites.open_site(Config()) as site:
         assert site.get("index.html", lambda body: None, None, None).status == "ok"
+
+
+def test_a_describer_that_needs_no_proxy_answers_although_there_is_one(given, chat):
+    given(ALL_PROXY="socks5://127.0.0.1:1080", NO_PROXY="127.0.0.1")
+    answer = Describer("small", wait_s=0.001).ask([{"role": "user", "content": "⟦a⟧"}], 20)
+    assert answer.status == "ok"
+    given(NO_PROXY="")
+    assert fault(Describer, "small").startswith("ALL_PROXY names a socks5 proxy")
