@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,6 @@ def _watch(setting: str, silent_s: float) -> None:
     The library itself waits a minute for each answer, and asks for each file six times.
     """
     import httpx2
-    import huggingface_hub
 
     waiting: list[float] = []  # since when, while nothing is answered
 
@@ -99,10 +99,23 @@ def _watch(setting: str, silent_s: float) -> None:
             for name in ("connect", "read", "write", "pool")
         }
 
+    _call([asks], [lambda response: waiting.clear()])
+
+
+def unwatched() -> None:
+    """Let the library take its time again, as it has to where it sends something."""
+    _call([], [])
+
+
+def _call(asks: list[Callable[[Any], object]], answers: list[Callable[[Any], object]]) -> None:
+    """Make the library's client call functions for each request and for each response, beside its own."""
+    import httpx2
+    import huggingface_hub
+
     usual = _usual_hooks()
     hooks: dict[str, list[Any]] = {
-        "request": [*usual["request"], asks],
-        "response": [*usual["response"], lambda response: waiting.clear()],
+        "request": [*usual["request"], *asks],
+        "response": [*usual["response"], *answers],
     }
     huggingface_hub.set_client_factory(
         lambda: httpx2.Client(event_hooks=hooks, follow_redirects=True, timeout=None)

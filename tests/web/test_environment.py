@@ -3,6 +3,7 @@
 import ssl
 
 import pytest
+from servers.chat import body, completion
 from servers.web import WebServer
 
 from pipeline.config import Config
@@ -178,6 +179,7 @@ def test_the_recording_of_the_embedded_model_needs_neither_proxy_nor_certificate
 
 
 def test_a_describer_that_needs_no_proxy_answers_although_there_is_one(given, chat):
+    chat.always = body(completion("x"))
     given(ALL_PROXY="socks5://127.0.0.1:1080", NO_PROXY="127.0.0.1")
     answer = Describer("small", wait_s=0.001).ask([{"role": "user", "content": "⟦a⟧"}], 20)
     assert answer.status == "ok"

@@ -153,7 +153,9 @@ def test_a_hub_that_falls_silent_ends_what_the_library_asks(monkeypatch):
             assert hugging_face.silence(wrapped) is caught.value
             assert hugging_face.silence(OSError("another")) is None
         finally:
-            huggingface_hub.set_client_factory(httpx2.Client)
+            hugging_face.unwatched()
+        with pytest.raises(httpx2.TimeoutException):  # what has to wait longer is left alone again
+            huggingface_hub.get_session().get(f"{address}/gpt2", timeout=0.1)
 
 
 def test_a_model_that_was_fetched_before_is_taken_where_the_hub_is_silent(monkeypatch, capsys, tmp_path):

@@ -115,6 +115,7 @@ def _api() -> HfApi:
     from huggingface_hub import HfApi
 
     environment.check_httpx()
+    hugging_face.unwatched()
     return HfApi(endpoint=hugging_face.endpoint(), library_name="feature-neurons")
 
 
