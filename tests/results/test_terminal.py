@@ -56,7 +56,7 @@ def test_wide_and_combining_characters_fit_too(wide, monkeypatch, columns):
     line = terminal.neuron(wide, 1, colour=False).splitlines()[-1]
     assert "[中]" in line
     assert cells(line) <= columns
-    assert ("…" in line) == (columns < 56)
+    assert ("…" in line) == (columns < 58)
 
 
 def test_colours_change_nothing_of_what_is_shown(wide, monkeypatch):
