@@ -22,8 +22,8 @@ from pipeline.web import environment
 HUB = "https://huggingface.co"
 _LONGEST_S = 20.0  # a Hub that is there answers within a second
 _WAY_OUT = (
-    "check the connection, give a folder or file that is there, or set HF_HUB_OFFLINE=1 for what was fetched "
-    "before"
+    "check the connection, give a folder or file that is there, or set HF_HUB_OFFLINE=1 for what was "
+    "fetched before"
 )
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE")
 
