@@ -46,7 +46,7 @@ def reach(setting: str, name: str, kind: str, *, within_s: float = _LONGEST_S) -
         return
     environment.check_httpx()
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")  # it tells of each try
-    _reached(setting, f"{endpoint()}/api/{kind}/{name}", within_s)
+    _reached(setting, name, f"{endpoint()}/api/{kind}/{name}", within_s)
     _watch(setting, within_s)
 
 
@@ -68,7 +68,7 @@ def reach_or_kept(setting: str, model: str) -> Path | None:
 
 
 @lru_cache
-def _reached(setting: str, address: str, within_s: float) -> None:
+def _reached(setting: str, name: str, address: str, within_s: float) -> None:
     """Ask once; a failure is asked anew."""
     tell(f"{setting}: asking the Hub, {address}, for at most {within_s:.0f} s")
     said: list[str | None] = []
@@ -77,7 +77,9 @@ def _reached(setting: str, address: str, within_s: float) -> None:
     asking.start()
     asking.join(within_s)
     if fault := said[0] if said else f"no answer in {within_s:.0f} s":
-        raise PipelineError(f"{setting}: the Hub cannot be reached at {endpoint()}: {fault}; {_WAY_OUT}")
+        raise PipelineError(
+            f"{setting}: cannot fetch {name} from the Hub at {endpoint()}: {fault}; {_WAY_OUT}"
+        )
 
 
 def _watch(setting: str, silent_s: float) -> None:

@@ -91,7 +91,7 @@ def test_a_hub_that_gives_no_answer_is_told_once_and_given_up(monkeypatch, capsy
         with pytest.raises(PipelineError) as caught:
             hugging_face.reach("TEXT", "ada/texts", "datasets", within_s=1)
     assert not isinstance(caught.value, UserError)
-    assert str(caught.value).startswith(f"TEXT: the Hub cannot be reached at {address}: ")
+    assert str(caught.value).startswith(f"TEXT: cannot fetch ada/texts from the Hub at {address}: ")
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
     asking = f"TEXT: asking the Hub, {address}/api/datasets/ada/texts, for at most 1 s\n"
@@ -100,7 +100,9 @@ def test_a_hub_that_gives_no_answer_is_told_once_and_given_up(monkeypatch, capsy
 
 def test_a_hub_that_nobody_serves_is_told(monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(PipelineError, match="cannot be reached at http://127.0.0.1:9: .*refused"):
+    with pytest.raises(
+        PipelineError, match="cannot fetch gpt2 from the Hub at http://127.0.0.1:9: .*refused"
+    ):
         hugging_face.reach("MODEL", "gpt2", "models", within_s=5)
 
 
