@@ -100,9 +100,7 @@ def test_a_hub_that_gives_no_answer_is_told_once_and_given_up(monkeypatch, capsy
 
 def test_a_hub_that_nobody_serves_is_told(monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(
-        PipelineError, match="cannot fetch gpt2 from the Hub at http://127.0.0.1:9: .*refused"
-    ):
+    with pytest.raises(PipelineError, match="cannot fetch gpt2 from the Hub at http:.*refused"):
         hugging_face.reach("MODEL", "gpt2", "models", within_s=5)
 
 
