@@ -11,10 +11,12 @@ import sys
 import time
 from dataclasses import Field
 from pathlib import Path
+from typing import NoReturn
 
 from pipeline import __version__
 from pipeline.config import OPTIONS, Config
 from pipeline.errors import PipelineError, UserError
+from pipeline.output import colours, show, spoken, tell
 from pipeline.results.export import FORMS
 
 
@@ -42,21 +44,21 @@ def main(argv: list[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except PipelineError as exc:
-        print(f"error: {exc}", file=sys.stderr)
+        tell(f"error: {exc}")
         return exc.exit_code
     except OSError as exc:
         where = f"{exc.filename}: " if exc.filename else ""
-        print(f"error: {where}{exc.strerror or exc}", file=sys.stderr)
+        tell(f"error: {where}{exc.strerror or exc}")
         return 1
     except KeyboardInterrupt:
-        print("interrupted; what was finished is kept, the same command continues", file=sys.stderr)
+        tell("interrupted; what was finished is kept, the same command continues")
         return 130
 
 
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    program = argparse.ArgumentParser(
-        prog="python -m pipeline",
+    program = _Parser(
+        prog=_name(),
         description="Find the single neurons of a language model that stand for one recognisable thing.",
     )
     program.add_argument("--version", action="version", version=__version__)
@@ -71,6 +73,9 @@ def parser() -> argparse.ArgumentParser:
         help="a SELECT in DuckDB's SQL over the tables of the last run, or a .sql file with one",
     )
     sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    sql.add_argument(
+        "--unsafe", action="store_true", help="allow what does not merely read, files and extensions"
+    )
     show = _command(commands, "show", _show, "a neuron's MAPs, coloured by activation", data)
     show.add_argument("neuron", type=int, metavar="NEURON")
     show.add_argument("--layer", dest="in_layer", type=int, metavar="LAYER", help="only of this layer")
@@ -102,6 +107,23 @@ def parser() -> argparse.ArgumentParser:
     return program
 
 
+def _name() -> str:
+    """The command as it was called."""
+    called = Path(sys.argv[0])
+    own = called.name == "__main__.py" and called.parent.name in ("pipeline", "feature_neurons")
+    return f"python -m {called.parent.name}" if own else "feature-neurons"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what it refuses as everything else is printed."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong after the usage, and exit with code 2."""
+        self.print_usage(sys.stderr)
+        tell(f"{self.prog}: error: {message}")
+        self.exit(2)
+
+
 def _command(commands, name: str, function, doc: str, options: tuple[Field, ...]):
     parser = commands.add_parser(name, help=doc, description=doc[0].upper() + doc[1:] + ".")
     parser.set_defaults(command=function)
@@ -127,10 +149,10 @@ def _run(config: Config, args: argparse.Namespace) -> int:
     start = time.monotonic()
     tables = database.run(config)
     if not tables.made:
-        print("nothing left to do: every table is in the store", file=sys.stderr)
+        tell("nothing left to do: every table is in the store")
     with database.over(config, tables) as con:
-        print(terminal.results(con, config))
-    print(f"{time.monotonic() - start:.1f} s; {database.path_of(config)}", file=sys.stderr)
+        show(terminal.results(con, config))
+    tell(f"{time.monotonic() - start:.1f} s; {database.path_of(config)}")
     return 0
 
 
@@ -142,7 +164,7 @@ def _plan(config: Config, args: argparse.Namespace) -> int:
     stages = plan.plan(config)
     for planned in stages.values():
         if planned.stage.fetch:
-            print(planned.stage.fetch.outstanding(planned.stage.handed(config)), file=sys.stderr)
+            tell(planned.stage.fetch.outstanding(planned.stage.handed(config)))
     for table, planned in stages.items():
         manifest = store.manifest(table, planned.key)
         if manifest and not manifest.get("unfinished"):
@@ -151,19 +173,20 @@ def _plan(config: Config, args: argparse.Namespace) -> int:
             state = f"done   {manifest['rows']:>9,} rows, {made}{'; ' if other else ''}{other}"
         else:
             state = f"to do  {plan.reason(planned, store)}"
-        print(f"{planned.stage.number} {table:<18} {state}")
+        show(f"{planned.stage.number} {table:<18} {spoken(state)}")
     return 0
 
 
 def _sql(config: Config, args: argparse.Namespace) -> int:
-    from pipeline.results import database, terminal
+    from pipeline.results import database, questions
 
     with database.connect(config) as con:
+        if not args.unsafe:
+            questions.restrict(con)
         if args.query is None:
-            return terminal.prompt(con)
+            return questions.prompt(con, unsafe=args.unsafe)
         query = _file(args.query) if args.query.lower().endswith(".sql") else args.query
-        text = terminal.answer(con, query, args.format)
-        print(terminal.steady(text) if sys.stdout.isatty() else text, end="")
+        show(questions.answer(con, query, args.format, unsafe=args.unsafe), end="")
     return 0
 
 
@@ -178,10 +201,8 @@ def _show(config: Config, args: argparse.Namespace) -> int:
     from pipeline.results import database, terminal
 
     with database.connect(config) as con:
-        text = terminal.neuron(
-            con, args.neuron, layer=args.in_layer, model=args.in_model, colour=terminal.colours()
-        )
-        print(text)
+        text = terminal.neuron(con, args.neuron, layer=args.in_layer, model=args.in_model, colour=colours())
+    show(text, coloured=True)
     return 0
 
 
@@ -195,7 +216,7 @@ def _site(config: Config, args: argparse.Namespace) -> int:
     else:
         samples = neuroscope_site.only(run(config, until="samples")["samples"], config.neuron_ranges)
     n_pages = neuroscope_site.write(samples, folder, circuitsvis=args.circuitsvis)
-    print(f"{n_pages:,} pages; open {folder / 'index.html'}")
+    show(f"{n_pages:,} pages; open {folder / 'index.html'}")
     return 0
 
 
@@ -208,7 +229,7 @@ def _report(config: Config, args: argparse.Namespace) -> int:
     database.run(config)
     with database.connect(config) as con:
         n_pages = pages.write(con, config, folder)
-    print(f"{n_pages:,} neurons; open {folder / 'index.html'}")
+    show(f"{n_pages:,} neurons; open {folder / 'index.html'}")
     return 0
 
 
@@ -218,7 +239,7 @@ def _export(config: Config, args: argparse.Namespace) -> int:
     folder = args.folder or Path(config.data) / "export" / args.form
     folders.refuse(folder, folders.is_a(args.form))
     n_neurons = export.write(args.form, config, database.run(config), folder)
-    print(f"{n_neurons:,} neurons; {folder}")
+    show(f"{n_neurons:,} neurons; {folder}")
     return 0
 
 
@@ -232,17 +253,17 @@ def _publish(config: Config, args: argparse.Namespace) -> int:
     if not config.dry_run:
         hub.sign_in(args.repo)
     made = dataset.write(config, database.run(config), folder, args.repo)
-    print(f"{folder}: {len(made.files)} files, {sum(made.files.values()):,} bytes, tag {made.tag}")
+    show(f"{folder}: {len(made.files)} files, {sum(made.files.values()):,} bytes, tag {made.tag}")
     if config.dry_run:
         for name, size in made.files.items():
-            print(f"{size:>13,}  {name}")
+            show(f"{size:>13,}  {name}")
         who = "everybody to see" if args.public else "you alone to see (PUBLIC=1: everybody)"
-        print(f"nothing was sent; without DRY_RUN this goes to {args.repo}, for {who}")
+        show(f"nothing was sent; without DRY_RUN this goes to {args.repo}, for {who}")
         return 0
     published = hub.publish(made.folder, list(made.files), made.tag, args.repo, public=args.public)
     n_sent, n_deleted = len(published.sent), len(published.deleted)
     what = f"{n_sent} files sent, {n_deleted} deleted" if published.changed else "nothing new"
-    print(f"{what}; {'public' if published.public else 'private'}: {published.address}")
+    show(f"{what}; {'public' if published.public else 'private'}: {published.address}")
     return 0
 
 
@@ -255,6 +276,6 @@ def _check(config: Config, args: argparse.Namespace) -> int:
         raise UserError(f"no store at {store.folder}; make it with `make data`")
     faults = [*store.faults(), *page_store.faults(Path(config.data) / "pages")]
     for fault in faults:
-        print(fault)
-    print(f"{len(faults)} faults in {store.folder}", file=sys.stderr)
+        show(fault)
+    tell(f"{len(faults)} faults in {store.folder}")
     return 1 if faults else 0

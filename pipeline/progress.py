@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from pipeline.output import tell
+
 Item = TypeVar("Item")
 _BAR_AFTER_S = 1.0
 _LINE_EVERY_S = 10.0
@@ -48,8 +50,4 @@ def progress(  # noqa: PLR0913  (what is shown, and the clock)
             told = now
             rate = number / (now - start)
             rest = f" of {total:,}, {max(0, total - number) / rate:.0f} s left" if total else ""
-            print(
-                f"{what}: {number:,}{rest}, {rate:.1f} {unit}s/s {note()}".rstrip(),
-                file=sys.stderr,
-                flush=True,
-            )
+            tell(f"{what}: {number:,}{rest}, {rate:.1f} {unit}s/s {note()}".rstrip())

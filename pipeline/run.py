@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import platform
-import sys
 import time
 from datetime import UTC, datetime
 from functools import partial
@@ -19,8 +18,8 @@ from pipeline.engine.kept import Kept, answered
 from pipeline.engine.made import Planned, Tables
 from pipeline.engine.stage import Inputs
 from pipeline.errors import UserError
+from pipeline.output import tell
 from pipeline.plan import packages, plan
-from pipeline.printable import plain
 from pipeline.progress import progress
 from pipeline.tables import VERSION, empty, query
 from pipeline.tables.store import Store
@@ -69,7 +68,7 @@ def run(config: Config, engine: Engine | None = None, *, until: str | None = Non
         make(each, tables, kept, engine or InProcess())
     for table in tables:
         for warning in tables.facts(table)["warnings"]:
-            _tell(f"WARNING: {warning}")
+            tell(f"WARNING: {warning}")
     return tables
 
 
@@ -120,7 +119,7 @@ def make(planned: Planned, tables: Tables, kept: Kept, engine: Engine) -> None:
     else:
         note = stage.note(data, inputs, settings)
     made = f"{stage.number} {stage.table:<18} {tables.n_rows(stage.table):>9,} rows {source:<24}"
-    _tell(f"{made} {seconds:6.1f} s  {note}".rstrip())
+    tell(f"{made} {seconds:6.1f} s  {note}".rstrip())
 
 
 def _rows(planned: Planned, inputs: Inputs, kept: Kept, engine: Engine) -> pa.Table:
@@ -135,7 +134,3 @@ def _rows(planned: Planned, inputs: Inputs, kept: Kept, engine: Engine) -> pa.Ta
     shown = progress(shards, stage.table, unit="row", total=total) if total else shards
     parts = engine.map(partial(stage.worker, inputs, settings), shown)
     return pa.concat_tables([empty(stage.table), *parts]).combine_chunks()
-
-
-def _tell(line: str) -> None:
-    print(plain(line), file=sys.stderr, flush=True)

@@ -16,21 +16,22 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 # What each part may import, beside itself. Read downwards: nothing points up, and no step knows another.
-FLOOR = {"config", "setting_checks", "errors", "printable", "progress", "resources"}
+FLOOR = {"config", "setting_checks", "errors", "output", "printable", "progress", "resources"}
 TABLES = {"tables", *FLOOR}
 GROUND = {"models", "language", "web"}
 STEPS = {"samples", "identification", "verification", "generation"}
 DIRECTIONS = {
     "errors": set(),
     "printable": set(),
-    "progress": set(),
+    "output": {"config", "printable", "resources"},
+    "progress": {"output"},
     "resources": set(),
     "setting_checks": {"errors"},
     "config": {"setting_checks", "errors", "resources"},
     "tables": FLOOR,
     "web": {*TABLES, "__init__"},
-    "language": TABLES,
-    "models": {*TABLES, "language"},
+    "language": {*TABLES, "web"},
+    "models": {*TABLES, "language", "web"},
     "engine": TABLES,
     **{step: {*TABLES, *GROUND, "engine"} for step in STEPS},
     "plan": {*TABLES, *GROUND, *STEPS, "engine"},
@@ -47,7 +48,13 @@ VENDORS = {
     "gensim": {"language.fasttext"},
     "datasets": {"language.texts", "language.tokenised"},
     "tqdm": {"progress"},
-    "duckdb": {"results.database", "results.terminal", "results.report.pages", "tables.query"},
+    "duckdb": {
+        "results.database",
+        "results.terminal",
+        "results.questions",
+        "results.report.pages",
+        "tables.query",
+    },
     "requests": {"web.site"},
     "urllib3": {"web.site"},
     "protego": {"web.site"},
@@ -59,8 +66,8 @@ VENDORS = {
     "plotly": {"results.report.charts"},
     "jinja2": {"results.render"},
     "scipy": {"identification.chance", "identification.dominance", "identification.groups"},
-    "httpx2": {"generation.chat", "results.publish.hub"},
-    "huggingface_hub": {"results.publish.hub"},
+    "httpx2": {"generation.chat", "results.publish.hub", "web.environment", "web.hugging_face"},
+    "huggingface_hub": {"results.publish.hub", "web.hugging_face"},
 }
 LAZY = {"models.resumed_passes", *(name for name in MODULES if name.startswith("models.blocks."))}
 # themselves imported only when they are used
@@ -148,6 +155,18 @@ def test_a_stage_touches_no_disk_and_no_environment_and_imports_no_other_stage(n
     names = {getattr(call, "attr", getattr(call, "id", "")) for call in calls}
     assert not names & {"open", "read_text", "write_text", "read_bytes", "write_bytes", "getenv"}
     assert "environ" not in MODULES[name].read_text()
+
+
+@pytest.mark.parametrize("name", sorted(MODULES.keys() - {"output"}))
+def test_only_one_module_prints(name):
+    tree = ast.parse(MODULES[name].read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            assert getattr(node.func, "id", "") != "print" or any(k.arg == "file" for k in node.keywords)
+        if isinstance(node, ast.Attribute) and node.attr == "write":
+            assert getattr(node.value, "attr", "") not in ("stdout", "stderr")
+    for node in (each for each in ast.walk(tree) if isinstance(each, ast.keyword) and each.arg == "file"):
+        assert getattr(node.value, "attr", "") not in ("stdout", "stderr")
 
 
 def test_run_and_plan_know_no_table_by_name():

@@ -21,6 +21,7 @@ FLOOR = {
     "pipeline.config": "the values of settings stand in the key",
     "pipeline.setting_checks": "refuses values",
     "pipeline.errors": "says what went wrong",
+    "pipeline.output": "prints",
     "pipeline.printable": "makes text harmless for a terminal",
     "pipeline.progress": "shows a bar",
     "pipeline.resources": "finds files that ship with the package",

@@ -21,6 +21,7 @@ from pipeline.generation.prompts import Prompt
 from pipeline.printable import line
 from pipeline.tables import fingerprint
 from pipeline.tables.columns import ANSWERED
+from pipeline.web import environment
 
 Row = Mapping[str, Any]
 # The version of the method by which an answer becomes columns: raised by hand when the same answer would
@@ -84,9 +85,10 @@ class Paid:
 
 
 def ready(settings: Config) -> None:
-    """Raise UserError where there is no valid API key."""
+    """Raise UserError where there is no valid API key, or no way to the server."""
     if not settings.dry_run:
         chat.key()
+        environment.for_httpx(chat.server())
 
 
 def note(data: pa.Table, inputs: Inputs, settings: Config) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Config
 from pipeline.generation.chat import STOP, TRIES, TROUBLE, Answer, Describer, server
+from pipeline.output import tell
 
 if TYPE_CHECKING:
     from pipeline.generation.prompts import Prompt
@@ -25,11 +25,9 @@ def announce(what: str, prompts: Sequence[Prompt], config: Config) -> None:
     cost = sum(price(config, *count) or 0.0 for count in counts)
     price_told = f"about ${cost:,.4f}" if config.prices else "cost unknown: PRICE (--price) is not set"
     dry = "; none is made: DRY_RUN" if config.dry_run else ""
-    print(
+    tell(
         f"{what}: {len(counts):,} calls of {config.describer_model}, about {n_tokens:,} tokens, "
-        f"{price_told}{dry}",
-        file=sys.stderr,
-        flush=True,
+        f"{price_told}{dry}"
     )
 
 

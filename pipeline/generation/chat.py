@@ -23,6 +23,7 @@ from pipeline.generation.deadline import Calls, EndedError
 from pipeline.generation.request import Request
 from pipeline.generation.secret import blotted
 from pipeline.printable import line, plain
+from pipeline.web import environment
 from pipeline.web.retry_after import retry_after
 
 OPENAI = "https://api.openai.com/v1"
@@ -151,7 +152,9 @@ class Describer:
             timeout=None,  # each call has a deadline of its own
             default_headers={"Accept-Encoding": "identity"},
             http_client=openai.DefaultAsyncHttpxClient(
-                follow_redirects=False, event_hooks={"response": [_cap]}
+                follow_redirects=False,
+                event_hooks={"response": [_cap]},
+                **environment.for_httpx(self._server),
             ),
         )
         self._calls = Calls()

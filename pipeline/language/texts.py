@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pipeline.config import TEXT_FORMS, Config
 from pipeline.errors import PipelineError, UserError
 from pipeline.tables import fingerprint
+from pipeline.web import hugging_face
 
 
 def files(path: Path) -> list[Path]:
@@ -87,13 +88,14 @@ def _local(listed: list[Path]) -> Iterator[Any]:
 
 def _hub(text: str) -> Iterator[Any]:
     """The rows of a data set's split `train` on the Hub."""
+    hugging_face.reach("TEXT", text, "datasets")
     import datasets
 
     datasets.disable_progress_bars()
     try:
         yield from datasets.load_dataset(text, split="train", streaming=True)
     except Exception as exc:
-        raise _unreadable(text, exc) from exc
+        raise (hugging_face.silence(exc) or _unreadable(text, exc)) from exc
 
 
 def _unreadable(what: object, exc: Exception) -> PipelineError:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from pipeline.config import Config
 from pipeline.errors import PipelineError, UserError
 from pipeline.tables import fingerprint
+from pipeline.web import hugging_face
 
 
 def contents(config: Config) -> dict[str, str]:
@@ -63,6 +64,8 @@ class Tokenised:
 
                 self.sets: list[Any] = [parquet.dataset(files, format="parquet")]
             else:
+                for name in config.exact_tokens_names:
+                    hugging_face.reach("EXACT_TOKENS", name, "datasets")
                 import datasets
 
                 datasets.disable_progress_bars()
@@ -70,10 +73,10 @@ class Tokenised:
                 self.sets = [datasets.load_dataset(name, split="train") for name in names]
             self.sizes = [each.count_rows() if path else len(each) for each in self.sets]
             schemas = [each.schema if path else each.features.arrow_schema for each in self.sets]
-        except UserError:
+        except PipelineError:
             raise
         except Exception as exc:
-            raise self._unreadable(exc) from exc
+            raise (hugging_face.silence(exc) or self._unreadable(exc)) from exc
         for schema in schemas:
             kind = schema.field("tokens").type if "tokens" in schema.names else None
             if not _is_ids(kind):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config import Config
 from pipeline.errors import PipelineError, UserError
 from pipeline.models import folder, random_weights
+from pipeline.web import hugging_face
 
 if TYPE_CHECKING:
     import torch
@@ -282,6 +283,7 @@ def _from_name(name: str, where: str, precision: str, weights: str) -> LanguageM
             hint = f"did you mean {' or '.join(near)}?" if near else "for a folder, give its path"
             raise UserError(f"MODEL: TransformerLens knows no model {name!r}; {hint}") from None
         official = name
+    kept = hugging_face.reach_or_kept("MODEL", official)
     try:
         if official.startswith(_LEGACY):
             from transformer_lens.model_bridge import TransformerBridge
@@ -290,8 +292,10 @@ def _from_name(name: str, where: str, precision: str, weights: str) -> LanguageM
             bridge = boot.boot_tl_legacy(official)
             tokenizer = bridge.tokenizer
         else:
-            bridge, tokenizer = _hugging_face(official, local=False)
-    except (ValueError, RuntimeError, OSError) as exc:
+            bridge, tokenizer = _hugging_face(str(kept or official), local=kept is not None)
+    except (ValueError, RuntimeError, OSError, PipelineError) as exc:
+        if silent := hugging_face.silence(exc):
+            raise silent from exc
         raise PipelineError(
             f"MODEL: cannot fetch {official} from the Hub: {_one_line(exc)}; "
             "check the name and the connection, or give a folder with the model"
@@ -313,6 +317,7 @@ def _quiet() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
 
 
 def _one_line(exc: BaseException) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from functools import reduce
 from operator import or_
@@ -24,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import tables
+from pipeline import output, tables
 from pipeline.errors import TableError, UserError
 from pipeline.progress import progress
 from pipeline.results import folders
@@ -106,10 +105,9 @@ def _write(samples: pa.Table, folder: Path, circuitsvis: bool) -> int:
         (folder / model.name).mkdir(parents=True, exist_ok=True)
         _put(folder / model.name / "model.html", model.page())
         if model.n_pages < model.n_layers * model.n_neurons:
-            print(
+            output.tell(
                 f"{model.name}: {model.n_pages:,} of the {model.n_layers * model.n_neurons:,} pages that "
-                f"{model.n_layers} layers would have; DeepDecipher reads a model only if all are there",
-                file=sys.stderr,
+                f"{model.n_layers} layers would have; DeepDecipher reads a model only if all are there"
             )
         for layer, neuron, rows in progress(model.neurons(), "site", unit="page", total=model.n_pages):
             path = folder / page_path(model.name, layer, neuron)

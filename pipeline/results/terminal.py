@@ -1,38 +1,25 @@
-"""What people see in a terminal: the results, a neuron's MAPs, the answer to a question in SQL."""
+"""What people see in a terminal, on lines that fit it: the results, a neuron's MAPs."""
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import sys
-import textwrap
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import duckdb
 
 from pipeline.config import Config
 from pipeline.errors import PipelineError, UserError
-from pipeline.printable import plain
+from pipeline.output import spoken, width
+from pipeline.printable import cells, fitted, plain
 from pipeline.results import findings
 from pipeline.results.findings import Row
 from pipeline.tables.columns import NEURON_KEY
 
 _SHOWN = 30
 _PHRASES = 3
+_LINE = 10**6  # columns of what is said of one neuron where there is no terminal
+_DESCRIBED = 24  # columns that a description needs beside the others
 _NEAR = 3
-_WIDTH = 116
 _IS_OWN = "model = $model and layer = $layer and neuron = $neuron"
-
-
-def steady(text: str) -> str:
-    """A text of several lines, without characters that control a terminal."""
-    return "\n".join(plain(line) for line in text.split("\n"))
-
-
-def colours() -> bool:
-    """Whether stdout shows colours: it is a terminal, and NO_COLOR is not set."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
 def results(con: duckdb.DuckDBPyConnection, config: Config) -> str:
@@ -41,35 +28,54 @@ def results(con: duckdb.DuckDBPyConnection, config: Config) -> str:
     lines = [] if layers else [f"{plain(config.model_name)}, layer {config.layer}: 0 neurons"]
     for layer in layers:
         lines += _wrapped(plain(findings.headline(layer, config)), "", "  ")
-        lines += [f"  {remark}" for remark in findings.remarks(layer, config)]
+        for remark in findings.remarks(layer, config):
+            lines += _wrapped(spoken(remark), "  ", "    ")
     several = len(layers) > 1
     found = findings.neurons(con)
     if found:
         lines += ["", *_listed(con, found[:_SHOWN], several=several)]
     if len(found) > _SHOWN:
-        rest = 'python -m pipeline sql "from feature_neurons order by q"'
-        lines.append(f"... and {len(found) - _SHOWN} more: {rest}")
+        rest = spoken('python -m pipeline sql "from feature_neurons order by q"')
+        lines += _wrapped(f"... and {len(found) - _SHOWN} more: {rest}", "", "  ")
     near = findings.near_misses(con, _NEAR)
     if not found:
-        lines += ["", findings.missing(near, config)]
+        lines += ["", *_wrapped(spoken(findings.missing(near, config)), "", "  ")]
     return "\n".join([*lines, *_near(near, several=several)])
 
 
 def _listed(con: duckdb.DuckDBPyConnection, found: list[Row], *, several: bool) -> list[str]:
     """A line for each feature neuron, each with phrases that show what it stands for."""
     scored = any(row["detection_f1"] is not None for row in found)
-    layer, f1 = (" layer" if several else ""), ("   F1  " if scored else "")
-    lines = [f"neuron{layer}  kind          q  cover  avg act   norm  select  {f1}description"]
+    columns = _columns(several=several, scored=scored)
+    start = "".join(title for title, _ in columns)
+    under = cells(start) + _DESCRIBED > width()  # a narrow terminal: descriptions have lines of their own
+    lines = [start.rstrip() if under else f"{start}  description"]
     for row in found:
-        start = f"{row['neuron']:>6}" + (f" {row['layer']:>5}" if several else "")
-        start += f"  {row['kind']:<8} {findings.sure(row['q']):>7}{findings.percent(row['coverage']):>7}"
-        start += f" {_number(row['avg_activation'], '8.3g')}  {_number(row['normalised_activation'])}"
-        start += f"   {_number(row['selectivity'])}"
-        start += f"  {_number(row['detection_f1'])}" if scored else ""
-        start += "  "
-        lines += _wrapped(plain(findings.described(row)), start, " " * len(start))
-        lines += [f"{'':8}{_marked(phrase)}" for phrase in _showing(con, row)]
+        start, says = "".join(shown(row) for _, shown in columns), plain(findings.described(row))
+        if under:
+            lines += [start.rstrip(), *_wrapped(says, " " * 6, " " * 6)]
+        else:
+            lines += _wrapped(says, start + "  ", " " * (len(start) + 2))
+        lines += [f"{'':8}{_marked(phrase, width() - 8)}" for phrase in _showing(con, row)]
     return lines
+
+
+def _columns(*, several: bool, scored: bool) -> list[tuple[str, Callable[[Row], str]]]:
+    """Title and content of each column before the description; the last ones go where they do not fit."""
+    columns: list[tuple[str, Callable[[Row], str]]] = [
+        ("neuron", lambda row: f"{row['neuron']:>6}"),
+        *([(" layer", lambda row: f" {row['layer']:>5}")] if several else []),
+        ("  kind    ", lambda row: f"  {row['kind']:<8}"),
+        ("       q", lambda row: f" {findings.sure(row['q']):>7}"),
+        ("  cover", lambda row: f"{findings.percent(row['coverage']):>7}"),
+        ("  avg act", lambda row: f" {_number(row['avg_activation'], '8.3g')}"),
+        ("   norm", lambda row: f"  {_number(row['normalised_activation'])}"),
+        ("  select", lambda row: f"   {_number(row['selectivity'])}"),
+        *([("   F1  ", lambda row: f"  {_number(row['detection_f1'])}")] if scored else []),
+    ]
+    while cells("".join(title for title, _ in columns)) > width():
+        columns.pop()
+    return columns
 
 
 def _near(near: list[Row], *, several: bool) -> list[str]:
@@ -78,7 +84,7 @@ def _near(near: list[Row], *, several: bool) -> list[str]:
     for row in near:
         at = f" of {plain(row['model'])}, layer {row['layer']}" if several else ""
         kind = "" if row["likely_kind"] == "none" else f"{row['likely_kind']}, "
-        lines.append(f"  neuron {row['neuron']}{at}: {kind}{row['reason']}")
+        lines += _wrapped(f"neuron {row['neuron']}{at}: {kind}{spoken(plain(row['reason']))}", "  ", "    ")
     return lines
 
 
@@ -97,27 +103,49 @@ def _showing(con: duckdb.DuckDBPyConnection, row: Row) -> list[Row]:
     return [each for each in shown if each["shows"]] or shown
 
 
-def _wrapped(text: str, start: str, indent: str) -> list[str]:
-    """A text after `start` on lines of at most _WIDTH columns, where its words allow it."""
-    wrapped = textwrap.wrap(
-        text,
-        _WIDTH,
-        initial_indent=start,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return wrapped or [start]
+def _wrapped(text: str, start: str, indent: str, most: int = 0) -> list[str]:
+    """A text after `start` on lines that fit the terminal; a word longer than a line is cut in pieces."""
+    most = most or width()
+    lines, line, is_new = [], start, True
+    for word in text.split():
+        if not is_new and cells(line) + 1 + cells(word) > most:
+            lines.append(line)
+            line, is_new = indent, True
+        line += word if is_new else f" {word}"
+        is_new = False
+        while cells(line) > most and (piece := fitted(line, most)) > indent:
+            lines.append(piece)
+            line = indent + line[len(piece) :]
+    return [*lines, line]
 
 
-def _marked(phrase: Row) -> str:
-    """A MAP on one line with its MAT in brackets; too long ones lose their ends."""
+def _marked(phrase: Row, room: int) -> str:
+    """A MAP on one line of `room` columns with its MAT in brackets; a long one loses its ends."""
     tokens, mat = [plain(token) for token in phrase["tokens"]], phrase["mat"]
-    before, marked, after = "".join(tokens[:mat]), f"[{tokens[mat]}]", "".join(tokens[mat + 1 :])
-    room = max(10, (_WIDTH - 8 - len(marked)) // 2)
-    before = before if len(before) <= room else f"…{before[1 - room :]}"
-    after = after if len(after) <= room else f"{after[: room - 1]}…"
-    return f"{before}{marked}{after}".strip()
+    return "".join(_cut([f"[{t}]" if i == mat else t for i, t in enumerate(tokens)], mat, room)).strip()
+
+
+def _cut(tokens: Sequence[str], mat: int, room: int) -> list[str]:
+    """Tokens that fit into `room` columns together, around the one at `mat`; others are cut or empty."""
+    before, after = "".join(tokens[:mat]), "".join(tokens[mat + 1 :])
+    left = max(0, room - cells(tokens[mat]))
+    first = max(left // 2, left - cells(after))
+    start = _kept([token[::-1] for token in reversed(tokens[:mat])], first)
+    end = _kept(tokens[mat + 1 :], left - min(first, cells(before)))
+    return [*(token[::-1] for token in reversed(start)), *_kept([tokens[mat]], room), *end]
+
+
+def _kept(tokens: Sequence[str], room: int) -> list[str]:
+    """As much of the tokens as `room` columns take, a mark where they are cut."""
+    if sum(map(cells, tokens)) <= room:
+        return [*tokens]
+    kept, left = [], room - 1
+    for token in tokens:
+        part = fitted(token, max(left, 0))
+        is_cut = part != token and left >= 0
+        left = left - cells(part) if part == token else -1
+        kept.append(f"{part}…" if is_cut else part)
+    return kept
 
 
 def neuron(
@@ -156,18 +184,24 @@ def _of_neuron(con: duckdb.DuckDBPyConnection, row: Row, *, colour: bool) -> str
     lines = _headlines(con, row, own)
     for each in findings.rows(con, f"from phrases where {_IS_OWN} order by rank", **own):
         peak = each["max_activation"]
-        pieces = [
-            _token(plain(token), value, peak, is_mat=place == each["mat"], colour=colour)
-            for place, (token, value) in enumerate(zip(each["tokens"], each["activations"], strict=True))
-        ]
         mark = " (near duplicate)" if each["duplicate"] else ""
-        lines.append(f"{each['rank']:>3} {peak:>8.3g}  {''.join(pieces)}{mark}")
+        start = f"{each['rank']:>3} {peak:>8.3g}  "
+        tokens = [plain(token) for token in each["tokens"]]
+        if not colour:
+            tokens[each["mat"]] = f"[{tokens[each['mat']]}]"
+        shown = _cut(tokens, each["mat"], width(_LINE) - cells(start + mark))
+        if colour:
+            shown = [_coloured(*piece, peak) for piece in zip(shown, each["activations"], strict=True)]
+        lines.append(f"{start}{''.join(shown)}{mark}")
     groups = findings.rows(con, f"from described_groups where clean and {_IS_OWN} order by number", **own)
     for group in groups if len(groups) > 1 else []:
-        shown = group["description"] or " ·".join(sorted(set(group["mats"])))
-        lines.append(
+        says = group["description"] or " ·".join(sorted(set(group["mats"])))
+        lines += _wrapped(
             f"a group of {group['n_maps']} MAPs, alike by {group['by']}, score {group['score']:.2f}, "
-            f"p {findings.sure(group['p'])}, covers {findings.percent(group['coverage'])}: {plain(shown)}"
+            f"p {findings.sure(group['p'])}, covers {findings.percent(group['coverage'])}: {plain(says)}",
+            "",
+            "  ",
+            width(_LINE),
         )
     return "\n".join(lines)
 
@@ -197,7 +231,7 @@ def _why_none(con: duckdb.DuckDBPyConnection, number: int, layer: int | None, mo
 
 
 def _headlines(con: duckdb.DuckDBPyConnection, row: Row, own: Row) -> list[str]:
-    """Three lines: what a neuron stands for or why nothing, its scores, and the p of its tests."""
+    """What a neuron stands for or why nothing, its scores, and the p of its tests, each from a new line."""
     miss = findings.rows(con, f"from near_misses where {_IS_OWN}", **own)
     tests = findings.rows(con, f"from verdicts where {_IS_OWN}", **own)
     what = findings.described(row) if row["is_selected"] else findings.why_not(row, next(iter(miss), None))
@@ -220,91 +254,20 @@ def _headlines(con: duckdb.DuckDBPyConnection, row: Row, own: Row) -> list[str]:
         for test in tests
         for column, (name, _) in findings.TESTS.items()
     ]
-    return [
-        f"{plain(row['model'])}, layer {row['layer']}, neuron {row['neuron']}: {plain(what)}",
+    lines = [
+        f"{plain(row['model'])}, layer {row['layer']}, neuron {row['neuron']}: {spoken(plain(what))}",
         ", ".join(scores),
         f"p {findings.sure(row['p'])}; of each test: {', '.join(p)}",
     ]
+    return [part for line in lines for part in _wrapped(line, "", "  ", width(_LINE))]
 
 
-def _token(text: str, value: float | None, peak: float, *, is_mat: bool, colour: bool) -> str:
-    if not colour:
-        return f"[{text}]" if is_mat else text
+def _coloured(text: str, value: float | None, peak: float) -> str:
     share = max(0.0, min(1.0, value / peak)) if peak > 0 and value is not None else 0.0
-    if share < 0.05:
+    if share < 0.05 or not text:
         return text
     shade = 255 - round(share * 180)  # white towards green, black letters
     return f"\x1b[48;2;{shade};255;{shade};38;2;0;0;0m{text}\x1b[0m"
-
-
-def answer(con: duckdb.DuckDBPyConnection, query: str, form: str) -> str:
-    """The rows of a question as a table for people, CSV or JSON; raises UserError if it fails."""
-    try:
-        relation = con.sql(query)
-        if relation is None:
-            return ""
-        if form == "table":
-            return f"{relation}\n"
-        rows, names = relation.fetchall(), _distinct(relation.columns)
-    except duckdb.Error as exc:
-        raise UserError(f"SQL: {exc}") from exc
-    if form == "json":
-        records = [dict(zip(names, map(_jsonable, row), strict=True)) for row in rows]
-        return json.dumps(records, ensure_ascii=False, indent=2) + "\n"
-    return _csv(names, rows)
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """Column names with a number after each that occurs again, as DuckDB itself does."""
-    return [
-        f"{name}_{names[:i].count(name)}" if name in names[:i] else name for i, name in enumerate(names)
-    ]
-
-
-def _jsonable(value: Any) -> Any:
-    """A value of DuckDB as JSON can hold it: a float that is not finite becomes null."""
-    if isinstance(value, dict):
-        return {str(key): _jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if value is None or isinstance(value, str | int | bool) else str(value)
-
-
-def _csv(names: list[str], rows: list[tuple[Any, ...]]) -> str:
-    import csv
-    import io
-
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(names)
-    for row in rows:
-        writer.writerow(
-            json.dumps(_jsonable(v), ensure_ascii=False) if isinstance(v, list | dict) else v for v in row
-        )
-    return out.getvalue()
-
-
-def prompt(con: duckdb.DuckDBPyConnection) -> int:
-    """Read statements that end with a semicolon and answer each, until the input ends."""
-    import readline  # noqa: F401  (line editing for input)
-
-    tables = ", ".join(row[0] for row in con.execute("show tables").fetchall())
-    print(f"tables: {tables}\nend a statement with ; and leave with Ctrl-D", file=sys.stderr)
-    statement = ""
-    while True:
-        try:
-            statement += input("  > " if statement else "sql> ") + "\n"
-        except EOFError:
-            print()
-            return 0
-        if statement.strip().endswith(";"):
-            try:
-                print(answer(con, statement, "table"), end="")
-            except UserError as exc:
-                print(f"error: {exc}", file=sys.stderr)
-            statement = ""
 
 
 def _number(value: float | None, form: str = "5.2f") -> str:

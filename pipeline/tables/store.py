@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 import tempfile
 import time
 import uuid
@@ -26,6 +25,7 @@ import pyarrow.parquet as pq
 
 from pipeline import tables
 from pipeline.errors import StoreError, TableError
+from pipeline.output import tell
 
 _MANY_FILES = 64
 _STALE_S = 24 * 3600
@@ -146,7 +146,7 @@ class Store:
                     raise StoreError(f"cannot read {path}: {exc.strerror or exc}; run again") from exc
                 aside = path.with_suffix(".damaged")
                 reason = " ".join(str(exc).split())[:200]
-                print(f"WARNING: {path} is damaged ({reason}): its rows are made again", file=sys.stderr)
+                tell(f"WARNING: {path} is damaged ({reason}): its rows are made again")
                 with _told(self.folder), suppress(FileNotFoundError):  # another run set it aside
                     path.replace(aside)
         return pa.concat_tables(parts).combine_chunks()

@@ -6,12 +6,12 @@ In: rows of `encodings`. Variants of one text in one layer are measured together
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline import output
 from pipeline.config import Config
 from pipeline.models import plain_passes
 from pipeline.models.language_model import LanguageModel
@@ -99,10 +99,9 @@ def measure(encodings: pa.Table, model: LanguageModel, settings: Config) -> pa.T
 def tell(model: LanguageModel, settings: Config) -> None:
     """Print that variants take plain passes, where they do."""
     if model.tower(settings.layer) is None:
-        print(
+        output.tell(
             f"activations: {settings.model_name} takes plain batched passes: variants resume where they "
-            "differ only in TransformerLens' models and those of GPT-2's, GPT-NeoX's and Llama's form",
-            file=sys.stderr,
+            "differ only in TransformerLens' native models and those of GPT-2's, GPT-NeoX's and Llama's form"
         )
 
 

@@ -6,7 +6,6 @@ in trouble or asks for it, all threads wait, longer with every try. Nothing of a
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +18,8 @@ from protego import Protego
 
 from pipeline import __version__
 from pipeline.errors import PageError, PipelineError, UserError
+from pipeline.output import tell
+from pipeline.web import environment
 from pipeline.web.retry_after import retry_after
 
 AGENT = "feature-neurons"
@@ -79,12 +80,13 @@ class Web:
 
     changes = False  # pages are fetched again only with REFRESH
 
-    def __init__(self, address: str, manners: Manners) -> None:
+    def __init__(self, address: str, manners: Manners, *, recorded: bool = False) -> None:
         self.address = address.rstrip("/") + "/"
         self.manners = manners
         self.stopped = threading.Event()
         self._pace = _Pace(manners.rate, self.stopped)
         self._session = requests.Session()
+        self._session.trust_env = not recorded  # a recording needs no proxy and no certificates
         self._session.headers["User-Agent"] = f"{AGENT}/{__version__} (research on language-model neurons)"
         adapter = requests.adapters.HTTPAdapter(pool_maxsize=manners.connections)
         for scheme in ("http://", "https://"):
@@ -101,6 +103,9 @@ class Web:
     def _read_robots(self) -> Protego:
         """What robots.txt allows; raises PipelineError where the site cannot be reached."""
         address = urljoin(self.address, "/robots.txt")
+        if self._session.trust_env:
+            direct = requests.utils.should_bypass_proxies(address, no_proxy=None)
+            environment.check_requests(address, direct=direct)
         answer = self._tried(address, accept=None, known={})
         if answer.status == "failed":
             raise PipelineError(
@@ -170,7 +175,7 @@ class Web:
                 break
             wait_s = max(trouble.wait_s, self.manners.wait_s * 2 ** (number - 1))
             if not self._reached:  # later, failures are counted beside the progress
-                print(f"{address}: {trouble}; trying again", file=sys.stderr, flush=True)
+                tell(f"{address}: {trouble}; trying again")
             self._pace.hold(wait_s)
         if trouble.body is not None:
             return Answer("unreadable", trouble.body, str(trouble))

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT, rows
 
 from pipeline import cli, tables
-from pipeline.results import database, terminal
+from pipeline.results import database, questions
 
 QUERIES = sorted((ROOT / "sql/queries").glob("*.sql"))
 
@@ -174,4 +174,4 @@ def test_a_file_that_is_not_text_is_one_line_of_error(small, tmp_path, capsys):
 
 
 def test_a_struct_answer_can_be_taken_along_as_json(con):
-    assert terminal.answer(con, "from polysemantic_neurons()", "json").startswith("[")
+    assert questions.answer(con, "from polysemantic_neurons()", "json").startswith("[")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from pipeline.language import texts
 from pipeline.models import language_model, logit_effects, text_sample
 from pipeline.models.language_model import LanguageModel
 from pipeline.models.text_sample import TextSample
+from pipeline.output import tell
 from pipeline.results import neuroscope_site
 
 _SAMPLE = [
@@ -96,12 +96,12 @@ class Contents:
     def model(self) -> LanguageModel | None:
         """The model, or None where it cannot be loaded, or where the neurons are those of another."""
         if self.model_name != self.config.model_name:
-            print(f"without what the model would add: {self.model_name} is not MODEL", file=sys.stderr)
+            tell(f"without what the model would add: {self.model_name} is not MODEL")
             return None
         try:
             return language_model.load(self.config)
         except PipelineError as exc:
-            print(f"without what the model would add: {exc}", file=sys.stderr)
+            tell(f"without what the model would add: {exc}")
             return None
 
     @cached_property

@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline import output
 from pipeline.models.text_sample import TextSample
 from pipeline.progress import progress
 from pipeline.results.export.contents import Contents
@@ -34,10 +34,9 @@ def write(results: Contents, folder: Path) -> int:
         place.mkdir(parents=True)
     seen = results.text_sample
     if seen and len(seen.tokens) < _RANDOM:
-        print(
+        output.tell(
             f"TEXT has {len(seen.tokens)} windows, so a neuron has no more random texts; the demo of "
-            f"neuron-explainer wants {_RANDOM}: give a longer TEXT",
-            file=sys.stderr,
+            f"neuron-explainer wants {_RANDOM}: give a longer TEXT"
         )
     neurons = progress(results.neurons, "neuron-record", unit="neuron", total=len(results.neurons))
     for column, neuron in enumerate(neurons):

@@ -40,7 +40,9 @@ def text(config: Config, tables: Tables, repo: str, tag: str) -> str:
         layers, surest = findings.layers(con), findings.neurons(con)[:_SHOWN]
         steps = findings.rows(con, "from funnel order by model, layer, step")
     return render.markdown("card.md").render(
-        front_matter=hub.front_matter(_facts(name, rows)),
+        front_matter=hub.front_matter(
+            _facts(name, repo, rows) | dict(language=languages(tables["samples"]["text_set"]))
+        ),
         name=name,
         config=config,
         repo=repo,
@@ -63,12 +65,14 @@ def text(config: Config, tables: Tables, repo: str, tag: str) -> str:
     )
 
 
-def _facts(name: str, rows: dict[str, int]) -> dict[str, Any]:
+def _facts(name: str, repo: str, rows: dict[str, int]) -> dict[str, Any]:
     """The front matter. A table without rows has no config: `load_dataset` cannot read one."""
     return dict(
         pretty_name=f"Feature neurons of {name}",
         license="other",
         license_name="see-sources-and-licences",
+        license_link=f"https://huggingface.co/datasets/{repo}#sources-and-licences",
+        size_categories=[size(sum(rows.values()))],
         tags=["interpretability", "neurons", "feature-neurons"],
         configs=[
             dict(
@@ -81,6 +85,21 @@ def _facts(name: str, rows: dict[str, int]) -> dict[str, Any]:
             if rows[table]
         ],
     )
+
+
+def languages(text_sets: pa.ChunkedArray) -> list[str]:
+    """The languages as the Hub names them: what is said of neurons is English, and texts may be code."""
+    named = (name or "" for name in text_sets.unique().to_pylist())
+    return ["en", *(["code"] if any(re.search(r"\bcode\b", name, re.I) for name in named) else [])]
+
+
+def size(n_rows: int) -> str:
+    """A number of rows as one of the Hub's size categories."""
+    bounds = ["1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T"]
+    place = sum(n_rows >= 1000 * 10**i for i in range(len(bounds)))
+    if place == 0:
+        return "n<1K"
+    return "n>1T" if place == len(bounds) else f"{bounds[place - 1]}<n<{bounds[place]}"
 
 
 def _first(rows: dict[str, int]) -> str:

@@ -6,7 +6,6 @@ HF_ENDPOINT names another server of the same protocol. The token is HF_TOKEN's o
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import setting_checks
 from pipeline.errors import HubError, UserError
 from pipeline.printable import line
 from pipeline.results.folders import MARK
+from pipeline.web import environment, hugging_face
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -115,10 +114,9 @@ def publish(folder: Path, names: Sequence[str], tag: str, repo: str, *, public: 
 def _api() -> HfApi:
     from huggingface_hub import HfApi
 
-    given = os.environ.get("HF_ENDPOINT")
-    if given is not None and not setting_checks.is_address("HF_ENDPOINT", given):
-        raise UserError(f"HF_ENDPOINT is {given!r}; give an address such as https://huggingface.co")
-    return HfApi(endpoint=given, library_name="feature-neurons")
+    environment.check_httpx()
+    hugging_face.unwatched()
+    return HfApi(endpoint=hugging_face.endpoint(), library_name="feature-neurons")
 
 
 def _exists(owner: str) -> bool:

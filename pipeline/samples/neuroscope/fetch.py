@@ -7,7 +7,6 @@ for, and those that failed.
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
@@ -20,6 +19,7 @@ from pipeline.config import Config
 from pipeline.engine.engines import Engine, InProcess, Threads, Worker
 from pipeline.engine.stage import Fetch, Inputs, Stage
 from pipeline.errors import PageError, PipelineError
+from pipeline.output import tell
 from pipeline.progress import progress
 from pipeline.samples.neuroscope import pages, sites
 from pipeline.samples.neuroscope.page import PARSER, Shape, parse_index
@@ -140,11 +140,9 @@ def _index(config: Config, fetch: _Fetch) -> dict[str, Shape]:
 
 def _announce(site: sites.Site, n_pages: int) -> None:
     if site.rate < float("inf"):
-        print(
+        tell(
             f"fetching {n_pages:,} pages from {site.address} at {site.rate:g} a second: "
-            f"{pages.duration(n_pages / site.rate)}; interrupted, the same command continues",
-            file=sys.stderr,
-            flush=True,
+            f"{pages.duration(n_pages / site.rate)}; interrupted, the same command continues"
         )
 
 

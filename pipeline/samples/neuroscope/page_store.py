@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import os
 import sqlite3
-import sys
 import threading
 import zlib
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipeline.errors import StoreError
+from pipeline.output import tell
 
 _SCHEMA = """
 create table if not exists pages (
@@ -226,7 +226,7 @@ def _locked(path: Path, waiting: str = "") -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if waiting:
-                print(waiting, file=sys.stderr, flush=True)
+                tell(waiting)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

@@ -89,7 +89,9 @@ class _Recording:
 
         if self._web is None:
             self._stack.enter_context(recording.replayed(cassette()))
-            self._web = Web(pages.RECORDED, Manners(self.rate, 1, timeout_s=60, tries=1, wait_s=0))
+            self._web = Web(
+                pages.RECORDED, Manners(self.rate, 1, timeout_s=60, tries=1, wait_s=0), recorded=True
+            )
             self._stack.callback(self._web.close)
         try:
             return self._web.get(path, accept, etag, last_modified)

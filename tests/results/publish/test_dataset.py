@@ -123,6 +123,36 @@ def test_the_card_says_what_how_and_whose(made, small, small_tables):
     assert mark["tables"]["maps"]["rows"] == len(small_tables["maps"])
 
 
+def test_the_front_matter_has_what_the_hub_asks_for(made, small_tables):
+    facts = front_matter(made)
+    assert facts["license"] == "other"
+    assert facts["license_link"] == "https://huggingface.co/datasets/ada/neurons#sources-and-licences"
+    assert "\n## Sources and licences\n" in (made.folder / "README.md").read_text()
+    assert facts["language"] == ["en"]
+    assert facts["size_categories"] == [card.size(sum(map(len, small_tables.values())))]
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "category"),
+    [
+        (0, "n<1K"),
+        (999, "n<1K"),
+        (1000, "1K<n<10K"),
+        (267_328, "100K<n<1M"),
+        (10**6, "1M<n<10M"),
+        (5 * 10**9, "1B<n<10B"),
+        (10**12, "n>1T"),
+    ],
+)
+def test_rows_are_counted_in_the_hubs_categories(n_rows, category):
+    assert card.size(n_rows) == category
+
+
+def test_code_is_a_language_of_its_own():
+    assert card.languages(text_sets("C4", "Code (Python)", None)["samples"]["text_set"]) == ["en", "code"]
+    assert card.languages(text_sets("The Pile", "decoded")["samples"]["text_set"]) == ["en"]
+
+
 def text_sets(*names):
     samples = rows(
         "samples",
