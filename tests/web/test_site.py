@@ -87,8 +87,8 @@ def test_a_fault_that_does_not_pass_ends_with_its_reason(site, fault):
     told = {
         "429": "HTTP 429",
         "500": "HTTP 500",
-        "hang": "no answer in time",
-        "trickle": "not whole in time",
+        "hang": "no whole answer in 0.2 s",
+        "trickle": "no whole answer in 0.2 s",
     }
     told |= {
         "cut": "connection broken",

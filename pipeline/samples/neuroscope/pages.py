@@ -23,6 +23,7 @@ from pipeline.config import EMBEDDED, Config
 from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage, runs_of
 from pipeline.errors import PageError, StoreError, UserError
+from pipeline.printable import line
 from pipeline.progress import progress
 from pipeline.samples.neuroscope.page import MOST, Shape, page_path, parse_index, parse_page
 from pipeline.samples.neuroscope.page_store import PageStore
@@ -102,8 +103,9 @@ def neurons(config: Config, models: dict[str, Shape]) -> Sequence[int]:
     if config.model_name not in models:
         near = difflib.get_close_matches(config.model_name, models, n=3) or list(models)[:5]
         raise UserError(
-            f"MODEL: {address(config)} has no model {config.model_name!r}; it has {', '.join(near)}"
-            f"{' and others' if len(models) > len(near) else ''}; for any other model use SOURCE=scan"
+            f"MODEL: {address(config)} has no model {config.model_name!r}; it has "
+            f"{', '.join(map(line, near))}{' and others' if len(models) > len(near) else ''}; "
+            "for any other model use SOURCE=scan"
         )
     shape = models[config.model_name]
     if shape.n_layers is not None and config.layer >= shape.n_layers:
