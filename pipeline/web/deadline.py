@@ -1,7 +1,7 @@
 """One deadline for a whole request: connecting, headers and body, however slowly each of them trickles.
 
-A timeout of `requests` limits a single read, and each byte of a header starts it anew. Here a timer shuts
-the connection's socket when the time is up, which ends whatever read is waiting.
+A timeout of `requests` limits a single read, and each byte of a header starts it anew. Here a thread
+shuts the connection's socket when the time is up, which ends whatever read is waiting.
 """
 
 from __future__ import annotations
@@ -19,28 +19,39 @@ _of_thread = threading.local()
 
 
 class Deadline:
-    """In a `with`: what this thread asks for meanwhile, through an `Adapter`, is over after `seconds`.
+    """In a `with`: what this thread asks for meanwhile, through an `Adapter`, ends `seconds` after `begin`.
 
-    A request that is cut off fails in some way, or its body ends early; `passed` then says why.
+    A request that is cut off fails in some way, or its body ends early; `passed` then says why. Entering
+    takes the time that a new thread takes, and `begin` none.
     """
 
     def __init__(self, seconds: float) -> None:
         self.passed = False
+        self._seconds = seconds
+        self._begun, self._over = threading.Event(), threading.Event()
         self._connection: Any = None
         self._socket: Any = None
-        self._timer = threading.Timer(seconds, self._end)
-        self._timer.daemon = True
 
     def __enter__(self) -> Deadline:
         _of_thread.deadline = self
-        self._timer.start()
+        threading.Thread(target=self._wait, daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._timer.cancel()
+        self._over.set()
+        self._begun.set()
         _of_thread.deadline = None
+
+    def begin(self) -> None:
+        """From now on time counts."""
+        self._begun.set()
+
+    def _wait(self) -> None:
+        self._begun.wait()
+        if not self._over.wait(self._seconds):
+            self._end()
 
     def watch(self, connection: Any) -> None:
         """This is the connection that the thread uses now."""

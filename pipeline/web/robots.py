@@ -23,7 +23,7 @@ class Robots:
         self._agent = agent
         self.is_cut = len(body) > MOST_BYTES
         if self.is_cut:  # at the end of a line: half a rule is another rule
-            body = body[: max(body.rfind(b"\n", 0, MOST_BYTES), body.rfind(b"\r", 0, MOST_BYTES)) + 1]
+            body = body[: max(body.rfind(end, 0, MOST_BYTES + 1) for end in (b"\n", b"\r")) + 1]
         text = body.decode("utf-8-sig", errors="replace")
         lines = [line.lstrip().lower() for line in text.splitlines()]
         n_agents = sum(line.startswith("user") for line in lines)

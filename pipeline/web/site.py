@@ -194,7 +194,6 @@ class Web:
         """One try, redirects within the host followed; raises _TroubleError or what _NO_ADDRESS lists."""
         asked = address
         for _ in range(_REDIRECTS):
-            self._pace.turn()
             try:
                 found = self._once(address, known, n_bytes)
             except _NO_ADDRESS:
@@ -216,32 +215,46 @@ class Web:
         timeout_s = self.manners.timeout_s
         late = _TroubleError(f"no whole answer in {timeout_s:g} s")
         with Deadline(timeout_s) as deadline:
+            self._pace.turn()
+            deadline.begin()
             try:
-                with self._session.get(
-                    address, headers=known, timeout=timeout_s, allow_redirects=False, stream=True
-                ) as response:
-                    if response.is_redirect:
-                        return response.headers["Location"]
-                    if response.status_code != 200:
-                        return _without_page(response, asked_if_changed=bool(known))
-                    answer = _whole(response, n_bytes)
+                with self._sent(address, known) as response:
+                    found = _read(response, n_bytes, asked_if_changed=bool(known))
             except _NO_ADDRESS:
                 raise
             except _BROKEN as exc:
                 if deadline.passed or isinstance(exc, _LATE):
                     raise late from exc
                 raise _TroubleError(_short(exc)) from exc
-            if deadline.passed:  # a body whose length was not announced ends early without an error
+            if deadline.passed:  # a header, or a body of unknown length, ends early without an error
                 raise late
-        return answer
+        if isinstance(found, _TroubleError):
+            raise found
+        return found
+
+    def _sent(self, address: str, headers: dict[str, str]) -> requests.Response:
+        """The head of an answer. The session itself would look where it redirects, and fail there."""
+        request = self._session.prepare_request(requests.Request("GET", address, headers))
+        url = request.url or address
+        found = self._session.merge_environment_settings(url, {}, True, None, None)
+        return self._session.get_adapter(url).send(request, timeout=self.manners.timeout_s, **found)
 
 
 def _refused(reason: str) -> Answer:
     return Answer("refused", reason=line(reason))
 
 
-def _whole(response: requests.Response, n_bytes: int) -> Answer:
-    """The answer with a page; its body is not read further once it is larger than `n_bytes`."""
+def _read(
+    response: requests.Response, n_bytes: int, *, asked_if_changed: bool
+) -> Answer | str | _TroubleError:
+    """What an answer means: where it redirects, or a page.
+
+    A body is not read further once it is larger than `n_bytes`.
+    """
+    if response.is_redirect:
+        return response.headers["Location"].encode("latin-1", "replace").decode(errors="replace")
+    if response.status_code != 200:
+        return _without_page(response, asked_if_changed=asked_if_changed)
     return Answer(
         "ok",
         _body(response, n_bytes),
@@ -255,8 +268,8 @@ def _can_be_sent(value: str) -> bool:
     return value.isascii() and value.isprintable() and len(value) <= 1000
 
 
-def _without_page(response: requests.Response, *, asked_if_changed: bool) -> Answer:
-    """What a response with another status than 200 means; raises _TroubleError where that may pass."""
+def _without_page(response: requests.Response, *, asked_if_changed: bool) -> Answer | _TroubleError:
+    """What a response with another status than 200 means: trouble where that may pass."""
     code = response.status_code
     if code == 304 and asked_if_changed:
         return Answer("same")
@@ -269,7 +282,7 @@ def _without_page(response: requests.Response, *, asked_if_changed: bool) -> Ans
                 f"SITE: HTTP {code}: the site asks to be left alone for {wait_s / 60:.0f} min; what was "
                 "fetched is kept, the same command continues then"
             )
-        raise _TroubleError(f"HTTP {code}", wait_s)
+        return _TroubleError(f"HTTP {code}", wait_s)
     return Answer("refused", reason=f"HTTP {code}")
 
 

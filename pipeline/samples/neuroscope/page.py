@@ -109,7 +109,9 @@ class _Row:
         """A number of the index: that of a column, or of a list's item, before its name."""
         if self.cells:
             return _count("".join(dict(zip(heads, self.cells, strict=False)).get(what, [])))
-        number = re.search(rf"(?<!\d)(?<!\d,)(\d[\d,]{{0,12}}) {what}", " ".join(self.parts))
+        number = re.search(
+            rf"(?<!\d)(?<!\d,)(\d[\d,]{{0,12}}) {what}", " ".join(" ".join(self.parts).split())
+        )
         return _count(number[1]) if number else None
 
 
