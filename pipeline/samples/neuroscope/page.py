@@ -44,7 +44,7 @@ _END = re.compile(r"\s*\);?\s*</script>\s*</details>\s*")
 _OF_TEXT = re.compile(
     r"<h2>Text #|<h4>(?:Max|Data Index)\b|<h3>(?:Truncated|Full Text)\b|ColoredTokens,\s*\{"
 )
-_CUT = re.compile(r"\s*<(?:hr\b|h?(?:<|\Z))")
+_CUT = re.compile(r"\s*<(?:hr|h?\s*(?:<|\Z))")
 _LINK = re.compile(r"(?:https?://[^/]+/|\./|/)?(.{1,200})/model\.html")
 _BOS = re.compile(r"<\|\w+\|>|<s>|<bos>")
 _NUMBERS = {float, int, type(None)}  # not bool, though Python and Arrow take true for 1.0
@@ -194,6 +194,8 @@ def _text(html: str | bytes) -> str:
 
 def _unescaped(text: str) -> str:
     """A text without its escapes; that of a number with more digits than any character's stays."""
+    if "&" not in text:
+        return text
     return markup.unescape(re.sub(r"&#(?=[0-9]{8})", "&amp;#", text))
 
 
