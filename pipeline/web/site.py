@@ -1,4 +1,4 @@
-"""A web site, fetched politely; the only module that imports `requests`.
+"""A web site, fetched politely, with `requests`.
 
 One session identifies itself, honours robots.txt and never exceeds the rate it is given. When the site is
 in trouble or asks for it, all threads wait, longer with every try. Nothing of another host is ever fetched.
@@ -14,15 +14,18 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 import urllib3
-from protego import Protego
 
 from pipeline import __version__
 from pipeline.errors import PageError, PipelineError, UserError
 from pipeline.output import tell
-from pipeline.web import environment
+from pipeline.printable import line
+from pipeline.web import environment, robots
+from pipeline.web.deadline import Adapter, Deadline
 from pipeline.web.retry_after import retry_after
+from pipeline.web.robots import Robots, TooManyRulesError
 
 AGENT = "feature-neurons"
+MOST_BYTES = 16 * 2**20  # of a page; those of Neuroscope have 1 MB
 _REDIRECTS = 5
 _LONGEST_WAIT_S = 300.0  # if a site asks for more, the run stops
 _NO_ADDRESS = (
@@ -31,29 +34,30 @@ _NO_ADDRESS = (
     urllib3.exceptions.LocationValueError,
     UnicodeError,
 )
-_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+_BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+_LATE = (requests.Timeout, urllib3.exceptions.TimeoutError)
 
 
 @dataclass(frozen=True)
 class Manners:
     """How fast and how persistently a site is asked: requests per second and connections at most, seconds
-    and bytes that a page may take, tries per page, and the wait after the first."""
+    and bytes that a whole page may take, tries per page, and the wait after the first."""
 
     rate: float
     connections: int
     timeout_s: float
     tries: int
     wait_s: float
-    n_bytes: int = 64 * 2**20  # pages of Neuroscope have 1 MB
+    n_bytes: int = MOST_BYTES
 
 
 @dataclass(frozen=True)
 class Answer:
     """A site's answer for one address.
 
-    `status` is ok (with `body`), same (as before), missing, refused (a definite no), unreadable (with
-    `body`, which is not what was expected) or failed (tried as often as allowed); the last three with
-    their `reason`.
+    `status` is ok (with `body`), same (as before), missing, refused (a definite no), unreadable (not what
+    was expected; with `body` unless it is too large) or failed (tried as often as allowed); the last three
+    with their `reason`, which can be printed as it is.
     """
 
     status: str
@@ -71,7 +75,7 @@ class _TroubleError(Exception):
     """A try failed that may succeed later; `wait_s` is the wait that the site asks for."""
 
     def __init__(self, reason: str, wait_s: float = 0.0, body: bytes | None = None) -> None:
-        super().__init__(reason)
+        super().__init__(line(reason))
         self.wait_s, self.body = wait_s, body
 
 
@@ -88,10 +92,10 @@ class Web:
         self._session = requests.Session()
         self._session.trust_env = not recorded  # a recording needs no proxy and no certificates
         self._session.headers["User-Agent"] = f"{AGENT}/{__version__} (research on language-model neurons)"
-        adapter = requests.adapters.HTTPAdapter(pool_maxsize=manners.connections)
+        adapter = Adapter(pool_maxsize=manners.connections)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, adapter)
-        self._robots: Protego | None = None
+        self._robots: Robots | None = None
         self._reached = False
         self._opening = threading.Lock()
 
@@ -100,7 +104,7 @@ class Web:
         self.stopped.set()
         self._session.close()
 
-    def _read_robots(self) -> Protego:
+    def _read_robots(self) -> Robots:
         """What robots.txt allows; raises PipelineError where the site cannot be reached."""
         address = urljoin(self.address, "/robots.txt")
         if self._session.trust_env:
@@ -113,16 +117,22 @@ class Web:
                 "connection, or give a folder with a mirror of the site"
             )
         forbidden = answer.reason in ("HTTP 401", "HTTP 403")  # any other error: there is no robots.txt
-        text = (answer.body or b"").decode("utf-8-sig", errors="replace")
-        robots = Protego.parse("User-agent: *\nDisallow: /" if forbidden else text)
-        asked = robots.request_rate(AGENT)
-        gap_s = max(robots.crawl_delay(AGENT) or 0.0, asked.seconds / asked.requests if asked else 0.0)
-        if gap_s > _LONGEST_WAIT_S:
+        try:
+            found = Robots(b"User-agent: *\nDisallow: /" if forbidden else answer.body or b"", AGENT)
+        except TooManyRulesError as exc:
             raise StopError(
-                f"SITE: {address} asks for {gap_s:,.0f} s between pages; ask its owner, or use a mirror"
+                f"SITE: {address} holds {exc}, more than are read; ask its owner, or use a mirror"
+            ) from exc
+        if found.is_cut:
+            told = f"only its first {robots.MOST_BYTES:,} bytes count"
+            print(f"{address} is too large: {told}", file=sys.stderr, flush=True)
+        if found.gap_s > _LONGEST_WAIT_S:
+            raise StopError(
+                f"SITE: {address} asks for {found.gap_s:,.0f} s between pages; ask its owner, or use a "
+                "mirror"
             )
-        self._pace.gap_s = max(self._pace.gap_s, gap_s)
-        return robots
+        self._pace.gap_s = max(self._pace.gap_s, found.gap_s)
+        return found
 
     @property
     def connections(self) -> int:
@@ -147,20 +157,25 @@ class Web:
         with self._opening:
             if self._robots is None:
                 self._robots = self._read_robots()
-        if not self._robots.can_fetch(address, AGENT):
+        if not self._robots.allows(address):
             raise StopError(f"SITE: robots.txt forbids {address}; ask the site's owner, or use a mirror")
         known = {"If-None-Match": etag, "If-Modified-Since": last_modified}
-        return self._tried(address, accept, {name: value for name, value in known.items() if value})
+        return self._tried(address, accept, {k: v for k, v in known.items() if v and _can_be_sent(v)})
 
     def _tried(
         self, address: str, accept: Callable[[bytes], object] | None, known: dict[str, str]
     ) -> Answer:
+        """The answer after as many tries as it takes; without `accept` it is that for robots.txt."""
+        n_bytes = self.manners.n_bytes if accept else robots.MOST_BYTES
         unreadable = 0
         for number in range(1, self.manners.tries + 1):
             try:
-                answer = self._ask(address, known)
+                answer = self._ask(address, known, n_bytes)
                 if accept and answer.status == "ok":
-                    accept(answer.body or b"")
+                    body = answer.body or b""
+                    if len(body) > n_bytes:
+                        return Answer("unreadable", reason=f"more than {n_bytes:,} bytes")
+                    accept(body)
                 return answer
             except PageError as exc:
                 unreadable += 1
@@ -168,9 +183,7 @@ class Web:
             except _TroubleError as exc:
                 trouble = exc
             except _NO_ADDRESS as exc:
-                raise UserError(f"SITE: {address} is not an address: {_short(exc)}") from exc
-            except (*_BROKEN, ValueError) as exc:
-                trouble = _TroubleError(_short(exc))
+                raise UserError(f"SITE: {address} is not an address: {line(_short(exc))}") from exc
             if number == self.manners.tries or unreadable == 2:
                 break
             wait_s = max(trouble.wait_s, self.manners.wait_s * 2 ** (number - 1))
@@ -181,42 +194,86 @@ class Web:
             return Answer("unreadable", trouble.body, str(trouble))
         return Answer("failed", reason=f"{trouble} ({number} tries)")
 
-    def _ask(self, address: str, known: dict[str, str]) -> Answer:
-        """One try, redirects within the host followed."""
+    def _ask(self, address: str, known: dict[str, str], n_bytes: int) -> Answer:
+        """One try, redirects within the host followed; raises _TroubleError or what _NO_ADDRESS lists."""
+        asked = address
         for _ in range(_REDIRECTS):
+            try:
+                found = self._once(address, known, n_bytes)
+            except _NO_ADDRESS:
+                if address == asked:
+                    raise
+                return _refused(f"redirects to {address[:100]}, which is not an address")
+            if isinstance(found, Answer):
+                self._reached = True
+                return found
+            if not _same_site(address, found):
+                return _refused(f"redirects to {found[:100]}, another site")
+            address = urljoin(address, found)
+            if self._robots is not None and not self._robots.allows(address):
+                return _refused(f"redirects to {address[:100]}, which robots.txt forbids")
+        return _refused(f"more than {_REDIRECTS} redirects")
+
+    def _once(self, address: str, known: dict[str, str], n_bytes: int) -> Answer | str:
+        """The answer to one request, or the address to which it redirects."""
+        timeout_s = self.manners.timeout_s
+        late = _TroubleError(f"no whole answer in {timeout_s:g} s")
+        with Deadline(timeout_s) as deadline:
             self._pace.turn()
-            deadline = time.monotonic() + self.manners.timeout_s
-            with self._session.get(
-                address, headers=known, timeout=self.manners.timeout_s, allow_redirects=False, stream=True
-            ) as response:
-                if not response.is_redirect:
-                    if response.status_code == 200:
-                        answer = _whole(response, deadline, self.manners.n_bytes)
-                    else:
-                        answer = _without_page(response, asked_if_changed=bool(known))
-                    self._reached = True
-                    return answer
-                target = response.headers["Location"]
-            if not _same_site(address, target):
-                return Answer("refused", reason=f"redirects to {target[:100]}, another site")
-            address = urljoin(address, target)
-            if self._robots is not None and not self._robots.can_fetch(address, AGENT):
-                return Answer("refused", reason=f"redirects to {address[:100]}, which robots.txt forbids")
-        return Answer("refused", reason=f"more than {_REDIRECTS} redirects")
+            deadline.begin()
+            try:
+                with self._sent(address, known) as response:
+                    found = _read(response, n_bytes, asked_if_changed=bool(known))
+            except _NO_ADDRESS:
+                raise
+            except _BROKEN as exc:
+                if deadline.passed or isinstance(exc, _LATE):
+                    raise late from exc
+                raise _TroubleError(_short(exc)) from exc
+            if deadline.passed:  # a header, or a body of unknown length, ends early without an error
+                raise late
+        if isinstance(found, _TroubleError):
+            raise found
+        return found
+
+    def _sent(self, address: str, headers: dict[str, str]) -> requests.Response:
+        """The head of an answer. The session itself would look where it redirects, and fail there."""
+        request = self._session.prepare_request(requests.Request("GET", address, headers))
+        url = request.url or address
+        found = self._session.merge_environment_settings(url, {}, True, None, None)
+        return self._session.get_adapter(url).send(request, timeout=self.manners.timeout_s, **found)
 
 
-def _whole(response: requests.Response, deadline: float, n_bytes: int) -> Answer:
-    """The answer with a page; raises _TroubleError where it is too large or too late."""
+def _refused(reason: str) -> Answer:
+    return Answer("refused", reason=line(reason))
+
+
+def _read(
+    response: requests.Response, n_bytes: int, *, asked_if_changed: bool
+) -> Answer | str | _TroubleError:
+    """What an answer means: where it redirects, or a page.
+
+    A body is not read further once it is larger than `n_bytes`.
+    """
+    if response.is_redirect:
+        return response.headers["Location"].encode("latin-1", "replace").decode(errors="replace")
+    if response.status_code != 200:
+        return _without_page(response, asked_if_changed=asked_if_changed)
     return Answer(
         "ok",
-        _body(response, deadline, n_bytes),
+        _body(response, n_bytes),
         etag=response.headers.get("ETag"),
         last_modified=response.headers.get("Last-Modified"),
     )
 
 
-def _without_page(response: requests.Response, *, asked_if_changed: bool) -> Answer:
-    """What a response with another status than 200 means; raises _TroubleError where that may pass."""
+def _can_be_sent(value: str) -> bool:
+    """Whether a header's value is one line of plain characters, as those to be sent have to be."""
+    return value.isascii() and value.isprintable() and len(value) <= 1000
+
+
+def _without_page(response: requests.Response, *, asked_if_changed: bool) -> Answer | _TroubleError:
+    """What a response with another status than 200 means: trouble where that may pass."""
     code = response.status_code
     if code == 304 and asked_if_changed:
         return Answer("same")
@@ -229,7 +286,7 @@ def _without_page(response: requests.Response, *, asked_if_changed: bool) -> Ans
                 f"SITE: HTTP {code}: the site asks to be left alone for {wait_s / 60:.0f} min; what was "
                 "fetched is kept, the same command continues then"
             )
-        raise _TroubleError(f"HTTP {code}", wait_s)
+        return _TroubleError(f"HTTP {code}", wait_s)
     return Answer("refused", reason=f"HTTP {code}")
 
 
@@ -244,17 +301,13 @@ def _same_site(address: str, target: str) -> bool:
     return here.hostname == there.hostname and (same or secured)
 
 
-def _body(response: requests.Response, deadline: float, n_bytes: int) -> bytes:
-    """The whole body, decompressed; urllib3 raises where it is shorter than the server said."""
+def _body(response: requests.Response, n_bytes: int) -> bytes:
+    """The body, decompressed; urllib3 raises where it is shorter than the server said."""
     parts, size = [], 0
     response.raw.decode_content = True
-    while part := response.raw.read1(2**16):  # only what has arrived, so that slow bodies are noticed
+    while size <= n_bytes and (part := response.raw.read1(2**16)):
         parts.append(part)
         size += len(part)
-        if size > n_bytes:
-            raise _TroubleError(f"more than {n_bytes:,} bytes")
-        if time.monotonic() > deadline:
-            raise _TroubleError(f"not whole in time, {size:,} bytes so far")
     return b"".join(parts)
 
 
@@ -262,8 +315,6 @@ def _short(exc: BaseException) -> str:
     """What went wrong with a connection, without the libraries' nested names and addresses."""
     kinds = {
         requests.exceptions.SSLError: "no trusted TLS certificate",
-        requests.Timeout: "no answer in time",
-        urllib3.exceptions.TimeoutError: "no answer in time",
         urllib3.exceptions.DecodeError: "damaged compression",
     }
     for kind, text in kinds.items():

@@ -171,6 +171,29 @@ def trickle(handler, body: bytes) -> None:
     handler.close_connection = True
 
 
+def raw(answer: bytes) -> Callable:
+    """Send these bytes as the whole answer, its head included."""
+
+    def send_raw(handler, body: bytes) -> None:
+        handler.wfile.write(answer)
+        handler.close_connection = True
+
+    return send_raw
+
+
+def dripping(before: bytes, drop: bytes, *, drops: int = 100) -> Callable:
+    """Send the beginning of an answer, and then a drop 20 times a second, so that no read takes long."""
+
+    def drip(handler, body: bytes) -> None:
+        handler.close_connection = True
+        handler.wfile.write(before)
+        for _ in range(drops):
+            handler.wfile.write(drop)
+            time.sleep(0.05)
+
+    return drip
+
+
 def zipped(handler, body: bytes) -> None:
     """Send the page compressed."""
     send(handler, gzip.compress(body), Content_Encoding="gzip")

@@ -18,6 +18,7 @@ from pipeline.errors import UserError
 from pipeline.language import texts
 from pipeline.run import run, store_of
 from pipeline.samples.neuroscope import fetch, pages
+from pipeline.samples.neuroscope.page import PARSER
 from pipeline.web import recording
 
 CASSETTE = ROOT / "cassettes/neuroscope.json.gz"
@@ -119,7 +120,7 @@ def test_every_row_says_where_it_comes_from(few):
         page = kept[row["address"]]
         assert row["address"] == f"{pages.RECORDED}demo/1/{row['neuron']}.html"
         assert (row["page_sha256"], row["fetched"]) == (page["page_sha256"], page["fetched"])
-        assert row["parser"] == 1
+        assert row["parser"] == PARSER
 
 
 def test_samples_are_a_data_set_as_they_lie(few, tmp_path, monkeypatch):

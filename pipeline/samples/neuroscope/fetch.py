@@ -45,8 +45,7 @@ def collect(config: Config) -> None:
         fetch = _Fetch(site, store, since)
         asked_for = pages.neurons(config, _index(config, fetch))
         known = store.pages(pages.folder_of(config))
-        paths = (pages.path_of(config, neuron) for neuron in asked_for)
-        wanted = [path for path in paths if fetch.wants(known.get(path))]
+        wanted = [path for path in map(pages.paths(config), asked_for) if fetch.wants(known.get(path))]
         if wanted:
             _announce(site, len(wanted))
             _fetch_all(config, fetch, wanted)
@@ -61,7 +60,7 @@ def _complete(config: Config) -> bool:
         models, kept = pages.kept_index(store), store.pages(pages.folder_of(config))
     if config.model_name not in models:
         return False
-    wanted = [kept.get(pages.path_of(config, neuron)) for neuron in pages.neurons(config, models)]
+    wanted = [kept.get(path) for path in map(pages.paths(config), pages.neurons(config, models))]
     return all(page and page.status in WHOLE and page.parser == PARSER for page in wanted)
 
 
@@ -113,11 +112,12 @@ def _scope(config: Config) -> str:
 
 def _parse_again(store: PageStore, config: Config) -> None:
     """Parse kept pages that an older parser has judged; nothing is fetched."""
+    parser_of = pages.parsers(config)
     for page in store.pages(pages.folder_of(config)).values():
         body = store.body(page.path) if page.parser != PARSER else None
         if body is not None:
             try:
-                pages.parser(config, page.path)(body)
+                parser_of(page.path)(body)
                 status, reason = "ok", None
             except PageError as exc:
                 status, reason = "unreadable", str(exc)
@@ -151,8 +151,10 @@ def _fetch_all(config: Config, fetch: _Fetch, paths: list[str]) -> None:
     failed: list[str] = []
     in_a_row = 0
 
+    parser_of = pages.parsers(config)
+
     def get(path: str) -> Page:
-        return fetch.get(path, pages.parser(config, path))
+        return fetch.get(path, parser_of(path))
 
     # no threads for a single connection: a recording cannot be used from several
     engine: Engine = Threads(fetch.site.connections, finish=False)

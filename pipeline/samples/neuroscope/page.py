@@ -2,7 +2,7 @@
 
 Out: rows of `samples`. Each text's tokens and activations are JSON in a script; they are read as JSON
 from the page's text at the place where it stands, never through HTML: a token may hold `</script>`,
-a heading or half the JSON's own syntax. Only the index is small and regular enough for BeautifulSoup.
+a heading or half the JSON's own syntax. Only the index is regular enough for an HTML parser.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import html as markup
 import json
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,15 @@ import pyarrow as pa
 
 from pipeline import tables
 from pipeline.errors import PageError
+from pipeline.printable import line
 
-PARSER = 1  # version of the parser; raise it with every change of the rows that a page gives
+PARSER = 2  # version of the parser; raise it with every change of the rows that a page gives
 TRUNCATED = (50, 11)  # tokens shown before the MAT, and from it on
 
 MOST = 1_000_000  # layers or neurons per layer; the largest models have some 50,000
+MOST_TOKENS = 2**18  # of a page in all; those of Neuroscope have some 20,000
+MOST_INDEX = 2**20  # bytes of the index; that of Neuroscope has some 10,000
+FULL = 20  # texts of a page that is not one of the few with less
 _NEURON = re.compile(r"<h2>Neuron (\d{1,9}) in Layer (\d{1,9})\s*</h2>")
 _MODEL = re.compile(r"from_pretrained\('([^']*)'\)")
 _TEXT = re.compile(
@@ -36,9 +40,14 @@ _TEXT = re.compile(
 )
 _RENDER = re.compile(r'<script[^<>]*>\s*(?:import [^\n]*\n\s*)?render\(\s*"[^"]*",\s*ColoredTokens,\s*')
 _END = re.compile(r"\s*\);?\s*</script>\s*</details>\s*")
-_LAST = re.compile(r"(?:</\w+>\s*)*")
-_LINK = re.compile(r"(?:https?://[^/]+/|\./|/)?(.+)/model\.html")
+# what only a text has, and a text that was cut off before its first letter, with whatever was appended then
+_OF_TEXT = re.compile(
+    r"<h2>Text #|<h4>(?:Max|Data Index)\b|<h3>(?:Truncated|Full Text)\b|ColoredTokens,\s*\{"
+)
+_CUT = re.compile(r"\s*<(?:hr|h?\s*(?:<|\Z))")
+_LINK = re.compile(r"(?:https?://[^/]+/|\./|/)?(.{1,200})/model\.html")
 _BOS = re.compile(r"<\|\w+\|>|<s>|<bos>")
+_NUMBERS = {float, int, type(None)}  # not bool, though Python and Arrow take true for 1.0
 _DECODER = json.JSONDecoder()
 
 
@@ -58,44 +67,83 @@ def page_path(model: str, layer: int, neuron: int) -> str:
 def parse_index(html: str | bytes) -> dict[str, Shape]:
     """The models that the site's index lists, with their sizes; the index is a table or the older list.
 
-    Raises PageError where it lists none.
+    Raises PageError where it lists none, is larger than `MOST_INDEX` bytes, or is nested 256 deep.
     """
-    from bs4 import BeautifulSoup
-    from bs4.exceptions import ParserRejectedMarkup
+    from lxml import etree
 
+    text = _text(html)
+    body = text.encode(errors="replace")
+    if len(body) > MOST_INDEX:
+        raise PageError(f"expected an index of at most {MOST_INDEX:,} bytes, found {len(body):,}")
+    parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
     try:
-        soup = BeautifulSoup(_text(html), "html.parser")
-    except ParserRejectedMarkup as exc:
-        raise PageError(f"expected an index that links to models, found {_glimpse(_text(html))}") from exc
-    models = {}
-    for row in soup.select("tr, li"):
-        link = row.select_one("a[href*='model.html']")
-        if link is None or not (name := _LINK.fullmatch(str(link["href"]))):
-            continue
-        if row.name == "li":
-            models[name[1]] = Shape(_listed(row, "Layers"), _listed(row, "Neurons per Layer"))
-            continue
-        head = (row.find_parent("table") or soup).find("tr")
-        heads = [cell.get_text(" ", strip=True) for cell in head.find_all("th")] if head else []
-        cells = dict(zip(heads, row.find_all("td"), strict=False))
-        models[name[1]] = Shape(_cell(cells.get("Layers")), _cell(cells.get("Neurons per Layer")))
+        root = etree.HTML(body, parser)
+    except etree.ParseError:  # nothing that could be an element
+        root = None
+    if len(parser.error_log.filter_from_fatals()):
+        raise PageError("expected an index, found elements that are nested too deeply")
+    models = {} if root is None else _models(etree.iterwalk(root, events=("start", "end")))
     if not models:
-        raise PageError(f"expected an index that links to models, found {_glimpse(_text(html))}")
+        raise PageError(f"expected an index that links to models, found {_glimpse(text)}")
     return models
 
 
-def _cell(cell: Any) -> int | None:
-    return _count(cell.get_text(strip=True)) if cell else None
+@dataclass
+class _Row:
+    """A table's row or a list's item, as far as it has been read; a text belongs to the innermost one."""
+
+    model: str | None = None
+    parts: list[str] = field(default_factory=list)
+    heads: list[list[str]] = field(default_factory=list)
+    cells: list[list[str]] = field(default_factory=list)
+
+    def begin(self, element: Any) -> None:
+        """Take a cell or a link that begins here."""
+        if element.tag in ("th", "td"):
+            self.parts = []
+            (self.heads if element.tag == "th" else self.cells).append(self.parts)
+        elif element.tag == "a" and (link := _LINK.fullmatch(element.get("href", ""))):
+            self.model = self.model or link[1]
+
+    def size(self, heads: list[str], what: str) -> int | None:
+        """A number of the index: that of a column, or of a list's item, before its name."""
+        if self.cells:
+            return _count("".join(dict(zip(heads, self.cells, strict=False)).get(what, [])))
+        number = re.search(
+            rf"(?<!\d)(?<!\d,)(\d[\d,]{{0,12}}) {what}", " ".join(" ".join(self.parts).split())
+        )
+        return _count(number[1]) if number else None
 
 
-def _listed(item: Any, what: str) -> int | None:
-    number = re.search(rf"(\d[\d,]*) {what}", item.get_text(" "))
-    return _count(number[1]) if number else None
+def _models(steps: Any) -> dict[str, Shape]:
+    """The models of an index, read in one pass over the beginnings and ends of its elements."""
+    models: dict[str, Shape] = {}
+    tables_: list[list[str]] = [[]]  # the heads of those that are open
+    rows = [_Row()]
+    for event, element in steps:
+        if event == "start":
+            if element.tag == "table":
+                tables_.append([])
+            if element.tag in ("tr", "li"):
+                rows.append(_Row())
+            rows[-1].begin(element)
+            rows[-1].parts.append(element.text or "")
+            continue
+        if element.tag in ("tr", "li"):
+            row, heads = rows.pop(), tables_[-1]
+            if row.heads and not heads:
+                heads += [" ".join("".join(parts).split()) for parts in row.heads]
+            if row.model:
+                models[row.model] = Shape(row.size(heads, "Layers"), row.size(heads, "Neurons per Layer"))
+        elif element.tag == "table":
+            tables_.pop()
+        rows[-1].parts.append(element.tail or "")
+    return models
 
 
 def _count(text: str) -> int | None:
     """A number of layers or neurons as the index writes it; None for a number that no model has."""
-    digits = text.replace(",", "")
+    digits = "".join(text.split()).replace(",", "")
     number = int(digits) if re.fullmatch(r"[0-9]{1,7}", digits) else 0
     return number if 0 < number <= MOST else None
 
@@ -106,23 +154,35 @@ def parse_page(html: str | bytes, *, model: str, layer: int, neuron: int) -> pa.
     `mat_index` is the page's own, `text_id` its Data Index in `text_set`. Activations that are not
     finite numbers are null, with the count in `reason`. `token_ids`, `address`, `fetched` and
     `page_sha256` are null: they are not in the page.
+    Whatever follows the last text, such as a mirror's comment, does not count.
     Raises PageError, saying what was expected and found, for anything that is not a whole page of
-    this neuron.
+    this neuron, or has more than `MOST_TOKENS` tokens.
     """
     html = _text(html)
     position = _head(html, model, layer, neuron)
     texts: list[dict[str, Any]] = []
-    while head := _TEXT.search(html, position):
+    n_tokens = 0
+    while not _is_over(html, position, len(texts)):
+        if not (head := _TEXT.search(html, position)):
+            raise PageError(f"expected Text #{len(texts)}, found {_glimpse(html[position:])}")
         text, position = _read(html, head, expected=len(texts))
-        texts.append(text)
         if not (end := _END.match(html, position)):
-            raise PageError(f"Text #{len(texts) - 1}: expected its end, found {_glimpse(html[position:])}")
+            raise PageError(f"Text #{len(texts)}: expected its end, found {_glimpse(html[position:])}")
         position = end.end()
-        if _LAST.fullmatch(html, position):
-            break
-    else:
-        raise PageError(f"expected Text #{len(texts)}, found {_glimpse(html[position:])}")
+        texts.append(text)
+        n_tokens += len(text["tokens"])
+        if n_tokens > MOST_TOKENS:
+            raise PageError(
+                f"expected at most {MOST_TOKENS:,} tokens in a page, found {n_tokens:,} or more"
+            )
     return _table(texts, model=model, layer=layer, neuron=neuron)
+
+
+def _is_over(html: str, position: int, n_texts: int) -> bool:
+    """Whether no text follows after some whole ones, nor the beginning of one that was cut off."""
+    if not n_texts or _OF_TEXT.search(html, position):
+        return False
+    return n_texts == FULL or not _CUT.match(html, position)
 
 
 def _text(html: str | bytes) -> str:
@@ -130,6 +190,13 @@ def _text(html: str | bytes) -> str:
         return html if isinstance(html, str) else html.decode()
     except UnicodeDecodeError as exc:
         raise PageError(f"expected text, found byte {html[exc.start]:#x} at {exc.start}") from exc
+
+
+def _unescaped(text: str) -> str:
+    """A text without its escapes; that of a number with more digits than any character's stays."""
+    if "&" not in text:
+        return text
+    return markup.unescape(re.sub(r"&#(?=[0-9]{8})", "&amp;#", text))
 
 
 def _glimpse(html: str) -> str:
@@ -147,9 +214,10 @@ def _head(html: str, model: str, layer: int, neuron: int) -> int:
     loading = _MODEL.search(html, found.end())
     if not loading:
         raise PageError(f"expected {expected}, found no model to load")
-    name = markup.unescape(loading[1])
+    name = _unescaped(loading[1])
     if (int(found[1]), int(found[2]), name) != (neuron, layer, model):
-        raise PageError(f"expected {expected}, found neuron {found[1]} in layer {found[2]} of {name}")
+        other = f"neuron {found[1]} in layer {found[2]} of {line(name)[:100]}"
+        raise PageError(f"expected {expected}, found {other}")
     return loading.end()
 
 
@@ -162,20 +230,20 @@ def _read(html: str, head: re.Match[str], expected: int) -> tuple[dict[str, Any]
     part, position = _rendered(html, head.end(), "<h3>Truncated</h3>", place)
     whole, position = _rendered(html, position, f"<h3>Full {place}</h3>", place)
     tokens, values = whole["tokens"], whole["values"]
-    if len(tokens) != len(values):
-        raise PageError(f"{place}: expected a value per token, found {len(tokens)} and {len(values)}")
+    _check_values(values, len(tokens), place)
     if int(mat) >= len(tokens):
         raise PageError(f"{place}: expected its MAT among {len(tokens)} tokens, found index {mat}")
     before, after = TRUNCATED
     shown = tokens[max(0, int(mat) - before) : int(mat) + after]
-    if part["tokens"] != shown:
+    if {*map(type, shown)} <= {str} and part["tokens"] != shown:
         raise PageError(
             f"{place}: expected the tokens around the MAT in the truncated part, found "
             f"{len(part['tokens'])} others; its MAT index or its JSON is not its own"
         )
+    _check_values(part["values"], len(shown), place)
     text = dict(
         text_id=int(index) if re.fullmatch(r"\d{1,18}", index) else None,
-        text_set=markup.unescape(text_set) if text_set else None,
+        text_set=_unescaped(text_set) if text_set else None,
         tokens=tokens,
         values=values,
         mat=int(mat),
@@ -183,16 +251,27 @@ def _read(html: str, head: re.Match[str], expected: int) -> tuple[dict[str, Any]
     return text, position
 
 
+def _check_values(values: list[Any], n_tokens: int, place: str) -> None:
+    """Raise PageError where these are not as many numbers, or nulls, as tokens."""
+    if len(values) != n_tokens:
+        raise PageError(f"{place}: expected a value per token, found {n_tokens} and {len(values)}")
+    others = {*map(type, values)} - _NUMBERS
+    if others:
+        told = ", ".join(sorted(kind.__name__ for kind in others))
+        raise PageError(f"{place}: expected tokens of text and values of numbers, found {told}")
+
+
 def _rendered(html: str, position: int, heading: str, place: str) -> tuple[dict[str, Any], int]:
     """The tokens and values that the script after a heading of this text draws, and where they end."""
-    start = html.find(heading, position)
-    render = _RENDER.search(html, start) if start >= 0 else None
+    heads = html.find(heading, position)
+    render = _RENDER.search(html, heads) if heads >= 0 else None
     if not render or "<h2>" in html[position : render.start()]:
         raise PageError(f"{place}: expected {heading} with its tokens, found {_glimpse(html[position:])}")
-    data, end = _json(html, render.end(), place)
+    start = render.end()
+    data, end = _json(html, start, place)
     for name in ("tokens", "values"):
         if not isinstance(data, dict) or not isinstance(data.get(name), list):
-            raise PageError(f"{place}: expected JSON with {name}, found {str(data)[:60]!r}")
+            raise PageError(f"{place}: expected JSON with {name}, found {html[start:][:60]!r}")
     return data, end
 
 
@@ -215,8 +294,9 @@ def _table(texts: list[dict[str, Any]], *, model: str, layer: int, neuron: int) 
     try:
         tokens = pa.array([text["tokens"] for text in texts], pa.list_(pa.string()))
         values = pa.array([text["values"] for text in texts], pa.list_(pa.float32()))
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as exc:
-        raise PageError(f"expected tokens of text and values of numbers, found {exc}") from exc
+    except (pa.ArrowException, TypeError, ValueError, OverflowError, RecursionError) as exc:
+        told = line(str(exc))[:100]
+        raise PageError(f"expected tokens of text and values of numbers, found {told}") from exc
     if tokens.values.null_count:
         raise PageError(f"expected tokens of text, found {tokens.values.null_count} nulls")
     offsets = values.offsets.to_numpy()[:-1]

@@ -10,11 +10,12 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,6 +24,7 @@ from pipeline.config import EMBEDDED, Config
 from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage, runs_of
 from pipeline.errors import PageError, StoreError, UserError
+from pipeline.printable import line
 from pipeline.progress import progress
 from pipeline.samples.neuroscope.page import MOST, Shape, page_path, parse_index, parse_page
 from pipeline.samples.neuroscope.page_store import PageStore
@@ -74,15 +76,15 @@ def folder_of(config: Config) -> str:
     return f"{config.model_name}/{config.layer}/"
 
 
-def path_of(config: Config, neuron: int) -> str:
-    """Where a neuron's page is, from the site's root."""
-    return page_path(config.model_name, config.layer, neuron)
+def paths(config: Config) -> Callable[[int], str]:
+    """A function from a neuron of the config's layer to where its page is, from the site's root."""
+    return partial(page_path, config.model_name, config.layer)  # the name costs a look at the disk
 
 
-def parser(config: Config, path: str) -> Callable[[bytes], pa.Table]:
-    """A function that reads the page at a path of the config's layer; it raises PageError for any other."""
-    neuron = int(Path(path).stem)
-    return lambda body: parse_page(body, model=config.model_name, layer=config.layer, neuron=neuron)
+def parsers(config: Config) -> Callable[[str], Callable[[bytes], pa.Table]]:
+    """A function from a path of the config's layer to what reads the page there; see parse_page."""
+    parse = partial(parse_page, model=config.model_name, layer=config.layer)
+    return lambda path: partial(parse, neuron=int(Path(path).stem))
 
 
 def kept_index(store: PageStore) -> dict[str, Shape]:
@@ -102,8 +104,9 @@ def neurons(config: Config, models: dict[str, Shape]) -> Sequence[int]:
     if config.model_name not in models:
         near = difflib.get_close_matches(config.model_name, models, n=3) or list(models)[:5]
         raise UserError(
-            f"MODEL: {address(config)} has no model {config.model_name!r}; it has {', '.join(near)}"
-            f"{' and others' if len(models) > len(near) else ''}; for any other model use SOURCE=scan"
+            f"MODEL: {address(config)} has no model {config.model_name!r}; it has "
+            f"{', '.join(map(line, near))}{' and others' if len(models) > len(near) else ''}; "
+            "for any other model use SOURCE=scan"
         )
     shape = models[config.model_name]
     if shape.n_layers is not None and config.layer >= shape.n_layers:
@@ -135,7 +138,7 @@ def outstanding(config: Config) -> str:
         models = kept_index(store)
     if not models:
         return unknown
-    wanted = [path_of(config, neuron) for neuron in neurons(config, models)]
+    wanted = [*map(paths(config), neurons(config, models))]
     to_do = sum(path not in kept or kept[path].status not in WHOLE for path in wanted)
     told = f"{len(wanted) - to_do:,} of {len(wanted):,} pages are kept"
     return f"{told}; {duration(to_do / config.rate)} to fetch the others" if to_do else told
@@ -154,14 +157,15 @@ def table(config: Config) -> pa.Table:
     with PageStore(store_path(config), only_read=True) as store:
         models, kept = kept_index(store), store.pages(folder_of(config))
     rows = []
+    model, site, path_of = config.model_name, address(config), paths(config)
     for neuron in neurons(config, models) if models else ():
-        if page := kept.get(path_of(config, neuron)):
+        if page := kept.get(path_of(neuron)):
             rows.append(
                 dict(
-                    model=config.model_name,
+                    model=model,
                     layer=config.layer,
                     neuron=neuron,
-                    address=address(config) + page.path,
+                    address=site + page.path,
                     status=page.status,
                     reason=page.reason,
                     fetched=page.time,
@@ -190,28 +194,30 @@ def _reader(inputs: Inputs, settings: Config) -> Worker:
     """
 
     def read(shard: pa.Table) -> pa.Table:
+        readable = shard.filter(pc.field("status") == "ok")
+        path_of, parser_of = paths(settings), parsers(settings)
         parts = [tables.empty("samples")]
-        readable = shard.filter(pc.field("status") == "ok").to_pylist()
         with PageStore(store_path(settings)) as store:
-            for row in progress(readable, "samples", unit="page", total=len(readable)):
-                parts.append(_samples(store, row, settings))
-        return pa.concat_tables(parts).combine_chunks()
+            all_paths = map(path_of, readable["neuron"].to_pylist())
+            for path in progress(all_paths, "samples", unit="page", total=len(readable)):
+                parts.append(parser_of(path)(_body(store, path)).slice(0, settings.samples))
+        samples = pa.concat_tables(parts)
+        page_of_row = np.repeat(np.arange(len(readable)), [len(part) for part in parts[1:]])
+        for name in ("address", "fetched", "page_sha256"):
+            place, field = samples.schema.get_field_index(name), samples.schema.field(name)
+            samples = samples.set_column(place, field, readable[name].cast(field.type).take(page_of_row))
+        return samples.combine_chunks()
 
     return read
 
 
-def _samples(store: PageStore, row: dict[str, Any], settings: Config) -> pa.Table:
-    """The texts of one page, with what is known of it."""
-    path = path_of(settings, row["neuron"])
+def _body(store: PageStore, path: str) -> bytes:
+    """A kept page; raises StoreError where it is damaged, and marks it to be fetched again."""
     body = store.body(path)
     if body is None:
         store.forget(path)
         raise StoreError(f"page {path} is damaged in {store.path}; run again: only that is fetched")
-    part = parser(settings, path)(body).slice(0, settings.samples)
-    for name in ("address", "fetched", "page_sha256"):
-        place, field = part.schema.get_field_index(name), part.schema.field(name)
-        part = part.set_column(place, field, pa.array([row[name]] * len(part), field.type))
-    return part
+    return body
 
 
 OF_SITE = ("model", "weights", "layer", "neurons", "data")  # which pages, and where they are kept

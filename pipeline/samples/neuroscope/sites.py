@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from stat import S_ISREG
 from typing import Protocol
 
 from pipeline.config import EMBEDDED, Config
 from pipeline.errors import PageError, UserError
+from pipeline.printable import line
 from pipeline.resources import resource
 from pipeline.samples.neuroscope import pages
-from pipeline.web.site import Answer, Manners, Web
+from pipeline.web.site import MOST_BYTES, Answer, Manners, Web
 
 
 def cassette() -> Path:
@@ -114,21 +116,28 @@ class _Folder:
         self, path: str, accept: Callable[[bytes], object], etag: str | None, last_modified: str | None
     ) -> Answer:
         """The answer for the file at one path of the folder."""
+        answer = self._read(path, etag)
+        if answer.status == "ok":
+            try:
+                accept(answer.body or b"")
+            except PageError as exc:
+                return Answer("unreadable", answer.body, str(exc))
+        return answer
+
+    def _read(self, path: str, etag: str | None) -> Answer:
+        """The file as it is."""
         file = (self.folder / path).resolve()
         if not file.is_relative_to(self.folder):
-            return Answer("refused", reason=f"{path} is outside {self.folder}")
+            return Answer("refused", reason=line(f"{path} is outside {self.folder}"))
         try:
             stat = file.stat()
+            if not S_ISREG(stat.st_mode):  # a pipe would never end
+                return Answer("refused", reason="no regular file")
+            if stat.st_size > MOST_BYTES:
+                return Answer("unreadable", reason=f"more than {MOST_BYTES:,} bytes")
             tag = f"{stat.st_size}-{stat.st_mtime_ns}"
-            if tag == etag:
-                return Answer("same")
-            body = file.read_bytes()
+            return Answer("same") if tag == etag else Answer("ok", file.read_bytes(), etag=tag)
         except FileNotFoundError:
             return Answer("missing", reason="no such file")
         except OSError as exc:
             return Answer("failed", reason=exc.strerror)
-        try:
-            accept(body)
-        except PageError as exc:
-            return Answer("unreadable", body, str(exc))
-        return Answer("ok", body, etag=tag)

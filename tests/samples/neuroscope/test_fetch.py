@@ -145,7 +145,7 @@ def test_a_site_that_only_fails_is_soon_left_alone(config, served):
 # fetches in a process of its own for each line it is given; says its number, and then how it ended
 FORKS = """
 import json, os, sys
-import bs4
+import lxml.etree
 from pipeline.config import Config
 from pipeline.samples.neuroscope import fetch
 config = Config(**json.loads(sys.argv[1]))
