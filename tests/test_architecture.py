@@ -58,7 +58,7 @@ VENDORS = {
     "requests": {"web.site", "web.deadline"},
     "urllib3": {"web.site"},
     "protego": {"web.robots"},
-    "lxml": {"samples.neuroscope.page"},
+    "bs4": {"samples.neuroscope.page"},
     "orjson": {"samples.neuroscope.page"},
     "vcr": {"web.recording"},
     "sqlite3": {"samples.neuroscope.page_store"},

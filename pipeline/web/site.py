@@ -125,7 +125,7 @@ class Web:
             ) from exc
         if found.is_cut:
             told = f"only its first {robots.MOST_BYTES:,} bytes count"
-            print(f"{address} is too large: {told}", file=sys.stderr, flush=True)
+            tell(f"{address} is too large: {told}")
         if found.gap_s > _LONGEST_WAIT_S:
             raise StopError(
                 f"SITE: {address} asks for {found.gap_s:,.0f} s between pages; ask its owner, or use a "

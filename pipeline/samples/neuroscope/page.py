@@ -10,7 +10,9 @@ from __future__ import annotations
 import html as markup
 import json
 import re
+import warnings
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +30,7 @@ TRUNCATED = (50, 11)  # tokens shown before the MAT, and from it on
 MOST = 1_000_000  # layers or neurons per layer; the largest models have some 50,000
 MOST_TOKENS = 2**18  # of a page in all; those of Neuroscope have some 20,000
 MOST_INDEX = 2**20  # bytes of the index; that of Neuroscope has some 10,000
+_DEEPEST = 250  # elements within each other; lxml ends at 256
 FULL = 20  # texts of a page that is not one of the few with less
 _NEURON = re.compile(r"<h2>Neuron (\d{1,9}) in Layer (\d{1,9})\s*</h2>")
 _MODEL = re.compile(r"from_pretrained\('([^']*)'\)")
@@ -67,22 +70,19 @@ def page_path(model: str, layer: int, neuron: int) -> str:
 def parse_index(html: str | bytes) -> dict[str, Shape]:
     """The models that the site's index lists, with their sizes; the index is a table or the older list.
 
-    Raises PageError where it lists none, is larger than `MOST_INDEX` bytes, or is nested 256 deep.
+    Raises PageError where it lists none, is larger than `MOST_INDEX` bytes, or is nested 250 deep.
     """
-    from lxml import etree
+    from bs4 import BeautifulSoup, XMLParsedAsHTMLWarning
 
     text = _text(html)
     body = text.encode(errors="replace")
     if len(body) > MOST_INDEX:
         raise PageError(f"expected an index of at most {MOST_INDEX:,} bytes, found {len(body):,}")
-    parser = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True)
-    try:
-        root = etree.HTML(body, parser)
-    except etree.ParseError:  # nothing that could be an element
-        root = None
-    if len(parser.error_log.filter_from_fatals()):
-        raise PageError("expected an index, found elements that are nested too deeply")
-    models = {} if root is None else _models(etree.iterwalk(root, events=("start", "end")))
+    # Python's own parser takes quadratic time for some repetitions
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", XMLParsedAsHTMLWarning)
+        soup = BeautifulSoup(body, "lxml", from_encoding="utf-8")
+    models = _models(_steps(soup))
     if not models:
         raise PageError(f"expected an index that links to models, found {_glimpse(text)}")
     return models
@@ -99,10 +99,10 @@ class _Row:
 
     def begin(self, element: Any) -> None:
         """Take a cell or a link that begins here."""
-        if element.tag in ("th", "td"):
+        if element.name in ("th", "td"):
             self.parts = []
-            (self.heads if element.tag == "th" else self.cells).append(self.parts)
-        elif element.tag == "a" and (link := _LINK.fullmatch(element.get("href", ""))):
+            (self.heads if element.name == "th" else self.cells).append(self.parts)
+        elif element.name == "a" and (link := _LINK.fullmatch(str(element.get("href", "")))):
             self.model = self.model or link[1]
 
     def size(self, heads: list[str], what: str) -> int | None:
@@ -115,29 +115,47 @@ class _Row:
         return _count(number[1]) if number else None
 
 
-def _models(steps: Any) -> dict[str, Shape]:
+def _steps(soup: Any) -> Iterator[tuple[str, Any]]:
+    """Beginnings and ends of elements, and texts, in the order of the document; PageError where it is as deep
+    as lxml goes, which leaves out what is below."""
+    from bs4.element import PreformattedString
+
+    open_ = [(soup, iter(soup.contents))]
+    while open_:
+        node = next(open_[-1][1], None)
+        if node is None:
+            yield "end", open_.pop()[0]
+        elif hasattr(node, "contents"):
+            yield "start", node
+            open_.append((node, iter(node.contents)))
+            if len(open_) > _DEEPEST:
+                raise PageError("expected an index, found elements that are nested too deeply")
+        elif not isinstance(node, PreformattedString):  # a comment
+            yield "text", node
+
+
+def _models(steps: Iterator[tuple[str, Any]]) -> dict[str, Shape]:
     """The models of an index, read in one pass over the beginnings and ends of its elements."""
     models: dict[str, Shape] = {}
     tables_: list[list[str]] = [[]]  # the heads of those that are open
     rows = [_Row()]
     for event, element in steps:
-        if event == "start":
-            if element.tag == "table":
+        if event == "text":
+            rows[-1].parts.append(str(element))
+        elif event == "start":
+            if element.name == "table":
                 tables_.append([])
-            if element.tag in ("tr", "li"):
+            if element.name in ("tr", "li"):
                 rows.append(_Row())
             rows[-1].begin(element)
-            rows[-1].parts.append(element.text or "")
-            continue
-        if element.tag in ("tr", "li"):
+        elif element.name in ("tr", "li"):
             row, heads = rows.pop(), tables_[-1]
             if row.heads and not heads:
                 heads += [" ".join("".join(parts).split()) for parts in row.heads]
             if row.model:
                 models[row.model] = Shape(row.size(heads, "Layers"), row.size(heads, "Neurons per Layer"))
-        elif element.tag == "table":
+        elif element.name == "table":
             tables_.pop()
-        rows[-1].parts.append(element.tail or "")
     return models
 
 
