@@ -63,25 +63,36 @@ class LanguageModel:
         return f"blocks.{layer}.mlp.{kind}"
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text, nothing added."""
-        return self.tokenizer.encode(text, add_special_tokens=False)
+        """The ids of a text, nothing added; raises as `encode_batch` does."""
+        return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
-        """The ids of each text, nothing added."""
-        return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        """The ids of each text, nothing added; raises PipelineError where the tokenizer cannot read one."""
+        try:
+            return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        except Exception as exc:
+            raise PipelineError(
+                f"MODEL: the tokenizer of {self.name} cannot read a text: {_one_line(exc)}"
+            ) from exc
 
     def encode_parts(self, texts: list[str]) -> list[list[int]]:
         """The ids of parts of a text that begin with a blank or with the text itself.
 
         Where the tokenizer puts a blank before everything, the parts are given to it without their own.
         """
-        if self._adds_blank:
+        if self._adds_blank[1]:
             texts = [text.removeprefix(" ") for text in texts]
         return self.encode_batch(texts)
 
+    def opens(self, token: str) -> bool:
+        """Whether a part of a text that `encode_parts` is given can begin at this token."""
+        return token.startswith(" ") if self._adds_blank[0] else token[:1].isspace()
+
     @cached_property
-    def _adds_blank(self) -> bool:
-        return "".join(self.token_texts[i] for i in self.encode("a")) == " a"
+    def _adds_blank(self) -> tuple[bool, bool]:
+        """Whether the tokenizer puts a blank before a text that begins with a letter, and with a blank."""
+        read = ["".join(self.token_texts[i] for i in ids) for ids in self.encode_batch(["a", " a"])]
+        return read[0] == " a", read[1] == "  a"
 
     @cached_property
     def token_texts(self) -> list[str]:

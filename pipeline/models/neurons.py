@@ -1,8 +1,8 @@
 """What a hook of a model gives, and whether that is a layer of causal MLP neurons.
 
-Judged by what the model does, whatever its name. A neuron is a number that one matrix of its block reads and
-turns into the block's output; what a mixture of experts gives at the same place is that output itself. A
-neuron is causal if a text alone gives the values that it gives with others beside it and more after it.
+Judged by what the model does, whatever its name. A neuron is a number that one matrix of its block reads
+and turns into the block's output; what a mixture of experts gives at the same place is that output itself.
+A neuron is causal if a text alone gives the values that it gives with others beside it and more after it.
 """
 
 from __future__ import annotations

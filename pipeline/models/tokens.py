@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 _TRIED = "a"  # whose tokens are common to all vocabularies
+_OPENING = ("<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>", "<|endoftext|>", "[CLS]")
 
 
 def native(file: Path) -> Any:
     """The tokenizer of a native model; its token 0 is the BOS. Raises ValueError for a damaged file."""
     tokenizer = _read(file)
-    tokenizer.bos_token = tokenizer.convert_ids_to_tokens(0)
+    if (opening := tokenizer.convert_ids_to_tokens(0)) is None:
+        raise ValueError(f"{file.name} has no token 0, which opens a text")
+    tokenizer.bos_token = opening
     return tokenizer
 
 
@@ -23,10 +26,17 @@ def of_folder(folder: Path, settings: dict[str, Any]) -> Any:
     """
     from transformers import AutoTokenizer
 
-    if (folder / "tokenizer_config.json").is_file():
-        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    tokenizer = _read(folder / "tokenizer.json")
-    tokenizer.bos_token = _opening(tokenizer, settings)
+    if not (folder / "tokenizer_config.json").is_file():
+        tokenizer = _read(folder / "tokenizer.json")
+        tokenizer.bos_token = _opening(tokenizer, settings)
+        return tokenizer
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        tokenizer.encode(_TRIED)
+    except Exception as exc:
+        raise ValueError(f"tokenizer.json or tokenizer_config.json is damaged: {exc}") from exc
+    if tokenizer.bos_token is None and tokenizer.eos_token is None:
+        tokenizer.bos_token = _opening(tokenizer, settings)
     return tokenizer
 
 
@@ -34,14 +44,16 @@ def _read(file: Path) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     try:
-        return PreTrainedTokenizerFast(tokenizer_file=str(file))
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(file))
+        tokenizer.encode(_TRIED)
     except Exception as exc:
         raise ValueError(f"{file.name} is damaged: {exc}") from exc
+    return tokenizer
 
 
 def _opening(tokenizer: Any, settings: dict[str, Any]) -> str:
-    """The token that opens a text: the one that the tokenizer itself puts first, or config.json's BOS or end
-    of text, or the only special token that there is."""
+    """The token that opens a text: the one that the tokenizer itself puts first, or config.json's BOS or
+    end of text, or the special token that is named so, or the only one."""
     special = {i: str(token) for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     own, marked = (tokenizer.encode(_TRIED, add_special_tokens=marks) for marks in (False, True))
     named = [settings.get(name) for name in ("bos_token_id", "eos_token_id")]
@@ -49,11 +61,12 @@ def _opening(tokenizer: Any, settings: dict[str, Any]) -> str:
     for i in (i for each in candidates for i in (each if isinstance(each, list) else [each])):
         if i in special:
             return special[i]
-    if len(special) == 1:
-        return next(iter(special.values()))
+    names = [*(name for name in _OPENING if name in special.values()), *special.values()]
+    if names and (names[0] in _OPENING or len(special) == 1):
+        return names[0]
     raise ValueError(
-        "no file says which token opens a text; give bos_token_id in config.json, the id of a special token "
-        "of tokenizer.json"
+        "no file says which token opens a text; give bos_token_id in config.json, the id of a special "
+        "token of tokenizer.json"
     )
 
 
@@ -73,7 +86,6 @@ def texts(tokenizer: Any) -> list[str]:
     opening = tokenizer.decode(before, **how)
     found = [""] * size(tokenizer)
     for i, text in zip(ids, tokenizer.batch_decode([[*before, i] for i in ids], **how), strict=True):
-        if not text.startswith(opening):
-            text = opening + tokenizer.decode([i], **how)
-        found[i] = text[len(opening) :]
+        stays = text.startswith(opening)
+        found[i] = text[len(opening) :] if stays else tokenizer.decode([i], **how)
     return found

@@ -1,6 +1,7 @@
 """Whether the weights in a file are those that the form of a model needs: all of them, and no others.
 
-transformers fills what a file lacks at random, leaves out what it does not know, and says so in its log only.
+transformers fills what a file lacks at random, leaves out what it does not know, and says so in its log
+only.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _BUFFER = re.compile(
 
 
 class Checked:
-    """A class of models for TransformerLens to load with: transformers' own, which refuses other weights."""
+    """Transformers' own class of a model, as TransformerLens takes one, but for weights of another form."""
 
     @staticmethod
     def from_pretrained(name: str, **kwargs: Any) -> Any:
@@ -80,7 +81,7 @@ def native(settings: dict[str, Any], file: Path) -> Any:
 def same(
     name: str, *, missing: Collection[str], left_over: Collection[str], misshapen: Collection[str]
 ) -> None:
-    """Raise PipelineError unless the weights of a file are those that the form of the model `name` needs."""
+    """Raise PipelineError unless a file's weights are those that the form of the model `name` needs."""
     odd = {"not in the file": missing, "left over": left_over, "of another shape": misshapen}
     found = [
         f"{', '.join(sorted(names)[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''} {how}"
