@@ -135,6 +135,18 @@ class Config:
         "text that the scan reads and word vectors are trained on: demo, a file or folder of Parquet, "
         "JSON lines or plain text, or a data set on the Hub",
     )
+    bad_rows: str = _option(
+        "refuse",
+        "rows of TEXT that hold no text, or are no JSON: refuse (the run ends, with file and line) or skip "
+        "(they are counted)",
+        choices=("refuse", "skip"),
+    )
+    plain_text: str = _option(
+        "auto",
+        "what is a text in a file of plain text: lines, paragraphs (blank lines between them), or auto "
+        "(paragraphs where the first lines are wrapped)",
+        choices=("auto", "lines", "paragraphs"),
+    )
     fasttext: str = _option(
         "train",
         "word vectors: train (on TEXT), or a file in word2vec text or binary or Facebook .bin form",

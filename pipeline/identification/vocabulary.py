@@ -19,9 +19,7 @@ _FEW_WORDS = 5_000  # below which vectors trained on them say little
 
 
 def _trained(inputs: Inputs, settings: Config) -> Worker:
-    return lambda shard: fasttext.train(
-        texts.stream(settings.text, settings.text_path), settings.seed
-    ).to_table()
+    return lambda shard: fasttext.train(texts.of(settings), settings.seed).to_table()
 
 
 def _published(inputs: Inputs, settings: Config) -> Worker:
@@ -43,7 +41,7 @@ TRAINED = Stage(
     "120",
     "vocabulary",
     where={"fasttext": "train"},
-    settings=("text", "seed"),
+    settings=(*texts.SETTINGS, "seed"),
     worker=_trained,
     ready=texts.ready,
     warn=_warn,
