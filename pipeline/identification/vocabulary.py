@@ -26,6 +26,10 @@ def _published(inputs: Inputs, settings: Config) -> Worker:
     return lambda shard: fasttext.load(Path(settings.fasttext)).to_table()
 
 
+def _left_out(data: pa.Table, inputs: Inputs, settings: Config) -> str:
+    return fasttext.left_out(Path(settings.fasttext))
+
+
 def _warn(data: pa.Table, inputs: Inputs, settings: Config) -> list[str]:
     if len(data) >= _FEW_WORDS:
         return []
@@ -53,4 +57,5 @@ PUBLISHED = Stage(
     settings=("fasttext",),
     worker=_published,
     ready=fasttext.ready,
+    note=_left_out,
 )
