@@ -136,15 +136,11 @@ class Config:
         "JSON lines or plain text, or a data set on the Hub",
     )
     bad_rows: str = _option(
-        "refuse",
-        "rows of TEXT that hold no text, or are no JSON: refuse (the run ends, with file and line) or skip "
-        "(they are counted)",
-        choices=("refuse", "skip"),
+        "refuse", "rows of TEXT without a text: refuse or skip (counted)", choices=("refuse", "skip")
     )
     plain_text: str = _option(
         "auto",
-        "what is a text in a file of plain text: lines, paragraphs (blank lines between them), or auto "
-        "(paragraphs where the first lines are wrapped)",
+        "a text of a plain text file: lines, paragraphs, or auto (paragraphs where it is wrapped)",
         choices=("auto", "lines", "paragraphs"),
     )
     fasttext: str = _option(
