@@ -135,6 +135,14 @@ class Config:
         "text that the scan reads and word vectors are trained on: demo, a file or folder of Parquet, "
         "JSON lines or plain text, or a data set on the Hub",
     )
+    bad_rows: str = _option(
+        "refuse", "rows of TEXT without a text: refuse or skip (counted)", choices=("refuse", "skip")
+    )
+    plain_text: str = _option(
+        "auto",
+        "a text of a plain text file: lines, paragraphs, or auto (paragraphs where it is wrapped)",
+        choices=("auto", "lines", "paragraphs"),
+    )
     fasttext: str = _option(
         "train",
         "word vectors: train (on TEXT), or a file in word2vec text or binary or Facebook .bin form",

@@ -42,9 +42,9 @@ DIRECTIONS = {
     "__init__": {"config", "results"},  # the function for Python, which imports when it is called
 }
 VENDORS = {
-    "transformer_lens": {"models.language_model"},
-    "transformers": {"models.language_model"},
-    "safetensors": {"models.language_model"},
+    "transformer_lens": {"models.language_model", "models.weights"},
+    "transformers": {"models.language_model", "models.tokens"},
+    "safetensors": {"models.weights"},
     "gensim": {"language.fasttext"},
     "datasets": {"language.texts", "language.tokenised"},
     "tqdm": {"progress"},

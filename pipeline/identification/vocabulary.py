@@ -19,13 +19,15 @@ _FEW_WORDS = 5_000  # below which vectors trained on them say little
 
 
 def _trained(inputs: Inputs, settings: Config) -> Worker:
-    return lambda shard: fasttext.train(
-        texts.stream(settings.text, settings.text_path), settings.seed
-    ).to_table()
+    return lambda shard: fasttext.train(texts.of(settings), settings.seed).to_table()
 
 
 def _published(inputs: Inputs, settings: Config) -> Worker:
     return lambda shard: fasttext.load(Path(settings.fasttext)).to_table()
+
+
+def _left_out(data: pa.Table, inputs: Inputs, settings: Config) -> str:
+    return fasttext.left_out(Path(settings.fasttext))
 
 
 def _warn(data: pa.Table, inputs: Inputs, settings: Config) -> list[str]:
@@ -43,7 +45,7 @@ TRAINED = Stage(
     "120",
     "vocabulary",
     where={"fasttext": "train"},
-    settings=("text", "seed"),
+    settings=(*texts.SETTINGS, "seed"),
     worker=_trained,
     ready=texts.ready,
     warn=_warn,
@@ -55,4 +57,5 @@ PUBLISHED = Stage(
     settings=("fasttext",),
     worker=_published,
     ready=fasttext.ready,
+    note=_left_out,
 )

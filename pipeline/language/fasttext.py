@@ -6,7 +6,6 @@ pickles, and with gensim `word in vectors` is true for every word.
 
 from __future__ import annotations
 
-import struct
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 
 from pipeline.config import Config
 from pipeline.errors import UserError
-from pipeline.language import word
+from pipeline.language import vector_files, word
 from pipeline.language.word_vectors import Vectors
 from pipeline.progress import progress
 from pipeline.tables import fingerprint
@@ -28,12 +27,6 @@ TRAINING: dict[str, Any] = dict(
 )  # fmt: skip
 LIMIT = 200_000
 _GLANCE = 100  # words from which it is clear whether a file is of a known form
-_TEXT = (".vec", ".txt")
-# what gensim's readers raise over bytes that are not vectors
-_FORM_ERRORS = (
-    ValueError, EOFError, OSError, NotImplementedError, MemoryError, LookupError, AssertionError,
-    struct.error,
-)  # fmt: skip
 
 
 def train(texts: Iterable[str], seed: int) -> Vectors:
@@ -80,24 +73,32 @@ def _epochs() -> object:
     return Epochs()
 
 
-def load(path: Path) -> Vectors:
-    """Read the first 200,000 words of published vectors; words are turned into lower case.
+def load(path: Path, limit: int = LIMIT) -> Vectors:
+    """Read the first `limit` words of published vectors; words are turned into lower case.
 
-    Forms: word2vec text (.vec, .txt) or binary (.bin, .w2v), Facebook's .bin. Frequencies come from
-    the file where it has them, else from Zipf's law over its order, which is by frequency.
-    Raises UserError for any other form.
+    Forms: those of vector_files.py. Frequencies come from the file where it has them, else from Zipf's law
+    over its order, which is by frequency. Of a word that is there twice the first vector counts.
+    Raises UserError for any other form, and where no vector is left.
     """
-    keyed, facebook = _read(path, LIMIT)
-    words = keyed.index_to_key[:LIMIT]
-    if not words:
-        raise UserError(f"FASTTEXT: {path} holds no words")
-    if facebook:
+    kind = vector_files.form(path).kind
+    keyed = _read(path, kind, limit)
+    words = [word for word in keyed.index_to_key[:limit] if word is not None]  # None at the end: doubles
+    if kind == "facebook":
         counts = np.array([keyed.get_vecattr(w, "count") for w in words], float)
-        frequencies = counts / counts.sum()
+        frequencies = counts / max(counts.sum(), 1)
     else:
         zipf = 1 / (np.arange(len(words)) + 2.7)
         frequencies = zipf / zipf.sum()
-    return _vectors(words, frequencies, keyed.vectors[: len(words)])
+    found = _vectors(words, frequencies, keyed.vectors[: len(words)])
+    if not found.words:
+        raise UserError(f"FASTTEXT: {path} holds no word with a vector other than zero")
+    return found
+
+
+def left_out(path: Path, limit: int = LIMIT) -> str:
+    """That words of published vectors beyond the limit are not read; empty where all are."""
+    there = vector_files.n_words(path)
+    return f"the first {limit:,} of {there:,} words are read" if there > limit else ""
 
 
 def contents(config: Config) -> dict[str, str]:
@@ -107,36 +108,19 @@ def contents(config: Config) -> dict[str, str]:
 
 def ready(config: Config) -> None:
     """Raise UserError for a file of another form; of a large one only the beginning is read."""
-    path = Path(config.fasttext)
-    if not _is_facebook(path):
-        _read(path, _GLANCE)
+    vector_files.form(Path(config.fasttext))
 
 
-def _is_facebook(path: Path) -> bool:
-    with path.open("rb") as file:
-        return path.suffix not in _TEXT and file.read(4) == b"\xba\x16\x4f\x2f"
-
-
-def _read(path: Path, limit: int) -> tuple[Any, bool]:
-    """Gensim's vectors of a file, and whether it is in Facebook's form, which is always read as a whole."""
+def _read(path: Path, kind: str, limit: int) -> Any:
+    """Gensim's vectors of a file; one in Facebook's form is always read as a whole."""
     from gensim.models import KeyedVectors
     from gensim.models.fasttext import load_facebook_vectors
 
-    facebook = _is_facebook(path)
-    try:
-        if facebook:
-            return load_facebook_vectors(str(path)), True
-        binary = path.suffix not in _TEXT
-        keyed = KeyedVectors.load_word2vec_format(
-            str(path), binary=binary, limit=limit, unicode_errors="replace"
-        )
-        return keyed, False
-    except _FORM_ERRORS as exc:
-        reason = " ".join(str(exc).split())[:160]
-        raise UserError(
-            f"FASTTEXT: {path} is not read ({reason}); "
-            "give word2vec text (.vec, .txt) or binary, or Facebook's .bin"
-        ) from exc
+    with vector_files.refused(path), vector_files.readable(path, kind, limit) as file:
+        if kind == "facebook":
+            return load_facebook_vectors(str(file))
+        how = dict(binary=kind == "binary", no_header=kind == "glove", limit=limit)
+        return KeyedVectors.load_word2vec_format(str(file), unicode_errors="replace", **how)
 
 
 def _vectors(words: list[str], frequencies: np.ndarray, matrix: np.ndarray) -> Vectors:

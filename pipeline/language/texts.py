@@ -6,18 +6,17 @@ does not grow with the text. Each row has a column `text`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from pipeline.config import TEXT_FORMS, Config
 from pipeline.errors import PipelineError, UserError
+from pipeline.language import text_files
 from pipeline.tables import fingerprint
 from pipeline.web import hugging_face
+
+SETTINGS = ("text", "bad_rows", "plain_text")  # which decide what is read
 
 
 def files(path: Path) -> list[Path]:
@@ -27,8 +26,8 @@ def files(path: Path) -> list[Path]:
     """
     if not path.exists():
         raise UserError(f"TEXT: no such file or folder: {path}")
-    listed = [path] if path.is_file() else sorted(path.rglob("*"))
-    listed = [f for f in listed if f.suffix in TEXT_FORMS and f.is_file()]
+    listed = [path] if path.is_file() else text_files.visible(path, TEXT_FORMS)
+    listed = [f for f in listed if f.suffix in TEXT_FORMS]
     forms = {f.suffix for f in listed}
     if len(forms) != 1:
         what = f"files of {len(forms)} forms" if forms else "no text files"
@@ -46,61 +45,62 @@ def contents(config: Config) -> dict[str, Any]:
 
 def ready(config: Config) -> None:
     """Raise UserError or PipelineError where the first text cannot be read."""
-    next(stream(config.text, config.text_path))
+    next(of(config))
 
 
-def stream(text: str, path: Path | None) -> Iterator[str]:
+def of(config: Config) -> Iterator[str]:
+    """The texts of TEXT, as `stream` gives them."""
+    return stream(config.text, config.text_path, bad_rows=config.bad_rows, plain_text=config.plain_text)
+
+
+def stream(
+    text: str, path: Path | None, *, bad_rows: str = "refuse", plain_text: str = "auto"
+) -> Iterator[str]:
     """Yield the texts of a data set in its own order, empty ones left out.
 
-    `path` is the file or folder, or None where `text` names a data set on the Hub.
-    Raises UserError where there is no column `text` or no text at all, PipelineError where a file is
-    damaged or the Hub cannot be reached.
+    `path` is the file or folder, or None where `text` names a data set on the Hub; `bad_rows` and
+    `plain_text` are the settings. Rows that are skipped are counted on stderr once all is read.
+    Raises UserError for a row without a string `text` unless it is skipped, and where there is no text at
+    all, PipelineError where a file is damaged or the Hub cannot be reached.
     """
-    rows = _local(files(path)) if path else _hub(text)
+    rows = text_files.Rows(text, skip=bad_rows == "skip")
     empty = True
-    for row in rows:
-        if not isinstance(row, dict) or not isinstance(row.get("text", 0), str | None):
-            has = ", ".join(row) if isinstance(row, dict) else "no columns"
-            raise UserError(f"TEXT: {text} has no column 'text' of strings; it has {has}")
-        if row["text"] and row["text"].strip():
+    for each in _local(files(path), rows, plain_text) if path else _hub(text, rows):
+        if each and not each.isspace():
             empty = False
-            yield row["text"]
+            yield each
+    rows.tell()
     if empty:
         raise UserError(f"TEXT: {text} holds no text; give a set with text in its column 'text'")
 
 
-def _local(listed: list[Path]) -> Iterator[Any]:
-    """The rows of files, read by pyarrow or line by line: `datasets` would take names for patterns."""
+def _local(listed: list[Path], rows: text_files.Rows, plain_text: str) -> Iterator[str | None]:
+    """The texts of files, read by pyarrow or line by line: `datasets` would take names for patterns."""
     for file in listed:
         try:
             if file.suffix == ".parquet":
-                shard = pq.ParquetFile(file)
-                columns = ["text"] if "text" in shard.schema_arrow.names else None
-                for batch in shard.iter_batches(batch_size=1024, columns=columns):
-                    yield from batch.to_pylist()
+                yield from text_files.parquet(file, rows)
+            elif file.suffix == ".jsonl":
+                yield from text_files.json_lines(file, rows)
             else:
-                with file.open(encoding="utf-8") as lines:
-                    for line in filter(str.strip, lines):
-                        yield {"text": line.rstrip("\n")} if file.suffix == ".txt" else json.loads(line)
-        except (pa.ArrowException, OSError, ValueError) as exc:
-            raise _unreadable(file, exc) from exc
+                yield from text_files.plain(file, plain_text, rows)
+        except PipelineError:
+            raise
+        except Exception as exc:  # whatever pyarrow makes of a file from outside
+            raise text_files.unreadable(file, exc) from exc
 
 
-def _hub(text: str) -> Iterator[Any]:
-    """The rows of a data set's split `train` on the Hub."""
+def _hub(text: str, rows: text_files.Rows) -> Iterator[str | None]:
+    """The texts of a data set's split `train` on the Hub."""
     hugging_face.reach("TEXT", text, "datasets")
     import datasets
 
     datasets.disable_progress_bars()
     try:
-        yield from datasets.load_dataset(text, split="train", streaming=True)
+        found = datasets.load_dataset(text, split="train", streaming=True)
+        for number, row in enumerate(found, 1):
+            yield rows.text(row, f"row {number} of {text}")
+    except PipelineError:
+        raise
     except Exception as exc:
-        raise (hugging_face.silence(exc) or _unreadable(text, exc)) from exc
-
-
-def _unreadable(what: object, exc: Exception) -> PipelineError:
-    reason = " ".join(str(exc).split())[:200]
-    return PipelineError(
-        f"TEXT: cannot read {what}: {reason}; fetch it again, or give another TEXT (a file or folder that "
-        "is there, or a data set of the Hub)"
-    )
+        raise (hugging_face.silence(exc) or text_files.unreadable(text, exc)) from exc

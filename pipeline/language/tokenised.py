@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from pipeline.config import Config
 from pipeline.errors import PipelineError, UserError
+from pipeline.language import text_files
 from pipeline.tables import fingerprint
 from pipeline.web import hugging_face
 
@@ -37,7 +38,7 @@ def tokenised_files(folder: Path) -> list[Path]:
 
     Raises UserError where there is none.
     """
-    files = [path for path in sorted(folder.rglob("*.parquet")) if not path.name.startswith((".", "_"))]
+    files = text_files.visible(folder, (".parquet",))
     if not files:
         raise UserError(f"EXACT_TOKENS: no Parquet in {folder}; give a folder of it with a column tokens")
     return files

@@ -1,4 +1,4 @@
-"""Language models through TransformerLens; the only module that imports it.
+"""Language models through TransformerLens; only this module and weights.py import it.
 
 Method: Neuroscope's activation of a SoLU neuron is x * softmax(x) before the inner LayerNorm, that
 of any other model the value after the activation function. With the value after the LayerNorm, nearly
@@ -7,18 +7,18 @@ every changed phrase seems to keep its activation.
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import difflib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Config
 from pipeline.errors import PipelineError, UserError
-from pipeline.models import folder, random_weights
+from pipeline.models import folder, neurons, random_weights, tokens, weights
 from pipeline.web import hugging_face
 
 if TYPE_CHECKING:
@@ -32,21 +32,20 @@ _LEGACY = ("NeelNanda/", "ArthurConmy/", "Baidicoot/")
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A loaded model: its shape, its tokens, and the activations of its neurons."""
+    """A loaded model: its shape, its tokens, and the activations of its neurons.
+
+    `n_neurons` are those of the layer that it was loaded for.
+    """
 
     name: str
     bridge: Any
     tokenizer: Any
+    n_neurons: int = 0
 
     @property
     def n_layers(self) -> int:
         """Number of layers."""
         return self.bridge.cfg.n_layers
-
-    @property
-    def n_neurons(self) -> int:
-        """MLP neurons per layer."""
-        return self.bridge.cfg.d_mlp
 
     @property
     def n_ctx(self) -> int:
@@ -65,45 +64,48 @@ class LanguageModel:
         return f"blocks.{layer}.mlp.{kind}"
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text, nothing added."""
-        return self.tokenizer.encode(text, add_special_tokens=False)
+        """The ids of a text, nothing added; raises as `encode_batch` does."""
+        return self.encode_batch([text])[0]
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
-        """The ids of each text, nothing added."""
-        return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        """The ids of each text, nothing added; raises PipelineError where the tokenizer cannot read one."""
+        try:
+            return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        except Exception as exc:
+            raise PipelineError(
+                f"MODEL: the tokenizer of {self.name} cannot read a text: {_one_line(exc)}"
+            ) from exc
 
     def encode_parts(self, texts: list[str]) -> list[list[int]]:
         """The ids of parts of a text that begin with a blank or with the text itself.
 
         Where the tokenizer puts a blank before everything, the parts are given to it without their own.
         """
-        if self._adds_blank:
+        if self._adds_blank[1]:
             texts = [text.removeprefix(" ") for text in texts]
         return self.encode_batch(texts)
 
+    def opens(self, token: str) -> bool:
+        """Whether a part of a text that `encode_parts` is given can begin at this token."""
+        return token.startswith(" ") if self._adds_blank[0] else token[:1].isspace()
+
     @cached_property
-    def _adds_blank(self) -> bool:
-        return "".join(self.token_texts[i] for i in self.encode("a")) == " a"
+    def _adds_blank(self) -> tuple[bool, bool]:
+        """Whether the tokenizer puts a blank before a text that begins with a letter, and with a blank."""
+        read = ["".join(self.token_texts[i] for i in ids) for ids in self.encode_batch(["a", " a"])]
+        return read[0] == " a", read[1] == "  a"
 
     @cached_property
     def token_texts(self) -> list[str]:
-        """Each token of the vocabulary as text, by id; half a character is U+FFFD."""
-        ids = range(len(self.tokenizer))
-        pieces = self.tokenizer.convert_ids_to_tokens(list(ids))
-        texts = self.tokenizer.batch_decode(
-            [[i] for i in ids], clean_up_tokenization_spaces=False, skip_special_tokens=False
-        )
-        blank = "\u2581"  # SentencePiece's mark of a leading blank, which decoding alone drops
-        return [
-            " " + text if piece.startswith(blank) and not text.startswith(" ") else text
-            for piece, text in zip(pieces, texts, strict=True)
-        ]
+        """Each token of the vocabulary as text, by id; half a character is U+FFFD, an id that belongs to no
+        token the empty text."""
+        return tokens.texts(self.tokenizer)
 
     @cached_property
     def _by_text(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
-        for i, text in enumerate(self.token_texts):
-            found.setdefault(text, []).append(i)
+        for i in sorted(self.tokenizer.get_vocab().values()):
+            found.setdefault(self.token_texts[i], []).append(i)
         return found
 
     def spells(self, ids: list[int], tokens: list[str]) -> bool:
@@ -140,29 +142,15 @@ class LanguageModel:
         ids (texts, tokens), padded on the right if at all: a token sees only those before it.
         Returns (texts, tokens, n_neurons), float32, raw units, in the memory of the CPU.
         """
-        import torch
-
-        values = []
-        ids = ids.to(self.device)
-
-        def keep(value: torch.Tensor, hook: Any) -> None:
-            values.append(value)
-            raise _MeasuredError  # nothing after the hook matters; stop_at_layer still runs the last head
-
-        with torch.no_grad(), contextlib.suppress(_MeasuredError):
-            self.bridge.run_with_hooks(ids, fwd_hooks=[(self.hook(layer), keep)], return_type=None)
-        return values[0].float().cpu()
-
-
-class _MeasuredError(Exception):
-    """Ends a pass of the model once the neurons of its layer are known."""
+        return neurons.values(self.bridge, self.hook(layer), ids.to(self.device)).float().cpu()
 
 
 def load(config: Config, precision: str = "float32") -> LanguageModel:
     """Load the configured model, once per process as long as no other is loaded.
 
     Reads the settings model, weights, layer and device. Raises UserError for a name that TransformerLens
-    does not know, a layer outside the model, or a device that does not exist.
+    does not know, a layer outside the model or without causal MLP neurons, or a device that does not exist,
+    PipelineError for files that do not belong together.
     """
     path, where = config.model_folder, (device(config.device), precision)
     if path:
@@ -171,7 +159,14 @@ def load(config: Config, precision: str = "float32") -> LanguageModel:
     else:
         model = _from_name(config.model, *where, config.weights)
     folder.check_layer(config, model.n_layers)
-    return model
+    return _of_layer(model, config.layer)
+
+
+@lru_cache(maxsize=1)
+def _of_layer(model: LanguageModel, layer: int) -> LanguageModel:
+    """The model with the number of neurons that the layer really has."""
+    n_neurons = neurons.count(model.name, model.bridge, layer, model.hook(layer))
+    return replace(model, n_neurons=n_neurons)
 
 
 def ready(config: Config) -> None:
@@ -193,11 +188,11 @@ def device(asked: str) -> str:
     return asked
 
 
-def _placed(bridge: Any, where: str, precision: str, weights: str) -> Any:
-    """A model on its device, at a precision, with its weights trained or random."""
+def _placed(bridge: Any, where: str, precision: str, kind: str) -> Any:
+    """A model on its device, at a precision, its weights of a kind: trained or random."""
     import torch
 
-    if weights == "random":
+    if kind == "random":
         random_weights.shuffle(bridge.original_model)
     bridge.to(device=where, dtype=getattr(torch, precision), print_details=False)
     bridge.original_model.eval()
@@ -206,71 +201,40 @@ def _placed(bridge: Any, where: str, precision: str, weights: str) -> Any:
 
 def _stamp(path: Path) -> tuple[tuple[int, int], ...]:
     """What changes when a file of the model does, so that a changed model is loaded again."""
-    stats = [(path / name).stat() for name in folder.FILES]
+    names = (*folder.FILES, "tokenizer_config.json")
+    stats = [(path / name).stat() for name in names if (path / name).is_file()]
     return tuple((stat.st_size, stat.st_mtime_ns) for stat in stats)
 
 
 @lru_cache(maxsize=1)
 def _from_folder(
-    folder: Path, stamp: tuple[tuple[int, int], ...], where: str, precision: str, weights: str
+    path: Path, stamp: tuple[tuple[int, int], ...], where: str, precision: str, kind: str
 ) -> LanguageModel:
     _quiet()
+    settings = json.loads((path / "config.json").read_text())
+    file = path / "model.safetensors"
+    weights.check_file(file, quantised="quantization_config" in settings)
     try:
-        settings = json.loads((folder / "config.json").read_text())
         if settings.get("architecture") == _NATIVE:
-            tokenizer = _tokenizer(folder / "tokenizer.json")
-            bridge = _native(settings, folder / "model.safetensors")
+            tokenizer = tokens.native(path / "tokenizer.json")
+            bridge = weights.native(settings, file)
         else:
-            bridge, tokenizer = _hugging_face(str(folder), local=True)
-        if len(tokenizer) > bridge.cfg.d_vocab:
-            raise ValueError(f"{len(tokenizer)} tokens, but the model knows {bridge.cfg.d_vocab}")
-    except (ValueError, LookupError, TypeError, RuntimeError, OSError, ArithmeticError) as exc:
-        raise PipelineError(f"MODEL: cannot load {folder}: {_one_line(exc)}") from exc
-    return LanguageModel(folder.name, _placed(bridge, where, precision, weights), tokenizer)
-
-
-def _tokenizer(file: Path) -> Any:
-    """The tokenizer of a native model; its token 0 is the BOS."""
-    from transformers import PreTrainedTokenizerFast
-
-    try:
-        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(file))
-    except Exception as exc:
-        raise ValueError(f"{file.name} is damaged: {exc}") from exc
-    tokenizer.bos_token = tokenizer.convert_ids_to_tokens(0)
-    return tokenizer
-
-
-def _native(settings: dict[str, Any], weights: Path) -> Any:
-    """A bridge of TransformerLens' own form, its weights from a safetensors file."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-    from transformer_lens.config import TransformerBridgeConfig
-    from transformer_lens.model_bridge import TransformerBridge
-
-    cfg = TransformerBridgeConfig.from_dict({**settings, "init_weights": False})
-    boot: Any = TransformerBridge  # some of its methods are added when it is imported
-    bridge = boot.boot_native(cfg, model_name=weights.parent.name)
-    own = {
-        name.replace("._original_component", ""): parameter
-        for name, parameter in bridge.original_model.named_parameters()
-    }
-    try:
-        saved = load_file(weights)
-    except SafetensorError as exc:
-        raise ValueError(f"{weights.name} is damaged: {exc}") from exc
-    shapes = [{name: tuple(t.shape) for name, t in part.items()} for part in (saved, own)]
-    if odd := sorted({name for name, _ in shapes[0].items() ^ shapes[1].items()}):
-        raise ValueError(f"weights and config.json disagree about {', '.join(odd[:3])}")
-    with torch.no_grad():
-        for name, parameter in own.items():
-            parameter.copy_(saved[name])
-    return bridge
+            tokenizer = tokens.of_folder(path, settings)
+            bridge = _hugging_face(str(path), tokenizer)
+        size, known = tokens.size(tokenizer), bridge.cfg.d_vocab
+        if size > known:
+            raise ValueError(
+                f"the ids of tokenizer.json go up to {size - 1}, those of the model to {known - 1}"
+            )
+    except PipelineError:
+        raise
+    except Exception as exc:  # whatever the libraries make of files that people give
+        raise PipelineError(f"MODEL: cannot load {path}: {_one_line(exc)}") from exc
+    return LanguageModel(path.name, _placed(bridge, where, precision, kind), tokenizer)
 
 
 @lru_cache(maxsize=1)
-def _from_name(name: str, where: str, precision: str, weights: str) -> LanguageModel:
+def _from_name(name: str, where: str, precision: str, kind: str) -> LanguageModel:
     _quiet()
     from transformer_lens.supported_models import MODEL_ALIASES, get_official_model_name
 
@@ -292,24 +256,30 @@ def _from_name(name: str, where: str, precision: str, weights: str) -> LanguageM
             bridge = boot.boot_tl_legacy(official)
             tokenizer = bridge.tokenizer
         else:
-            bridge, tokenizer = _hugging_face(str(kept or official), local=kept is not None)
+            from transformers import AutoTokenizer
+
+            source = str(kept or official)
+            tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=kept is not None)
+            bridge = _hugging_face(source, tokenizer)
     except (ValueError, RuntimeError, OSError, PipelineError) as exc:
         if silent := hugging_face.silence(exc):
             raise silent from exc
+        if isinstance(exc, PipelineError):
+            raise
         raise PipelineError(
             f"MODEL: cannot fetch {official} from the Hub: {_one_line(exc)}; "
             "check the name and the connection, or give a folder with the model"
         ) from exc
-    return LanguageModel(name, _placed(bridge, where, precision, weights), tokenizer)
+    return LanguageModel(name, _placed(bridge, where, precision, kind), tokenizer)
 
 
-def _hugging_face(name: str, *, local: bool) -> tuple[Any, Any]:
+def _hugging_face(name: str, tokenizer: Any) -> Any:
+    """A bridge of a model in Hugging Face's form, by the name of a folder or of one on the Hub."""
     from transformer_lens.model_bridge import TransformerBridge
-    from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local)
-    bridge = TransformerBridge.boot_transformers(name, tokenizer=tokenizer)
-    return bridge, bridge.tokenizer
+    its_own = copy.deepcopy(tokenizer)  # to which it adds tokens that it misses
+    its_own.bos_token = None
+    return TransformerBridge.boot_transformers(name, tokenizer=its_own, model_class=weights.Checked)
 
 
 def _quiet() -> None:

@@ -154,7 +154,7 @@ def _worker(inputs: Inputs, settings: Config) -> Worker:
     """The function that scans the text, with the model loaded."""
     model = language_model.load(settings)
     folder.check_neurons(settings, model.n_neurons)
-    return lambda shard: scan(settings, model, texts.stream(settings.text, settings.text_path))
+    return lambda shard: scan(settings, model, texts.of(settings))
 
 
 def _ready(settings: Config) -> None:
@@ -167,7 +167,7 @@ SCAN = Stage(
     "020",
     "samples",
     where={"source": "scan"},
-    settings=("model", "weights", "layer", "text", "samples", "max_tokens", "batch_tokens"),
+    settings=("model", "weights", "layer", *texts.SETTINGS, "samples", "max_tokens", "batch_tokens"),
     uses=("device", "neurons"),
     worker=_worker,
     ready=_ready,

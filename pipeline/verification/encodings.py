@@ -112,7 +112,7 @@ def _spliced(
     """The phrase itself with its text from the beginning, and each variant."""
     tokens, ids = sample["tokens"], known.ids
     start, end = variants[0]["phrase_start"], variants[0]["phrase_end"]
-    low, high = _around(tokens, max(start, sample["text_start"]), end, sample["text_start"])
+    low, high = _around(tokens, max(start, sample["text_start"]), end, sample["text_start"], model)
     changed = [row for row in variants if row["replacement"] is not None]
     texts_ = [
         "".join([*tokens[low : row["first_token"]], row["replacement"], *tokens[row["end_token"] : high]])
@@ -150,10 +150,12 @@ def _retokenised(
     return _Splice(low + same, tokenised[same:stop], "retokenised")
 
 
-def _around(tokens: list[str], start: int, end: int, text_start: int) -> tuple[int, int]:
+def _around(
+    tokens: list[str], start: int, end: int, text_start: int, model: LanguageModel
+) -> tuple[int, int]:
     """Where tokenising can begin before a phrase and end after it: at a space, or at the text's ends."""
     low = start
-    while low > max(text_start, start - _AROUND) and not (low < start and tokens[low][:1].isspace()):
+    while low > max(text_start, start - _AROUND) and not (low < start and model.opens(tokens[low])):
         low -= 1
     high = end
     while high < min(len(tokens), end + _AROUND) and not (high > end and tokens[high][:1].isspace()):

@@ -324,3 +324,29 @@ def test_a_data_set_that_is_not_the_pages_own_gives_a_warning(demo, tokenised):
     right = rows("encodings", *encoded(sample(demo, "a red fox"), baseline(1, 3), config=config))
     assert STAGE.warn(right, {}, config) == []
     assert STAGE.warn(wrong, {}, Config()) == []
+
+
+@pytest.mark.parametrize("form", ["prepend", "metaspace", "plain"])
+def test_ids_of_variants_of_indented_text_are_those_of_tokenising_it(form):
+    from types import SimpleNamespace
+
+    import model_folders
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=model_folders.sentence_pieces(form), bos_token="<s>"
+    )
+    model = LanguageModel(form, SimpleNamespace(cfg=SimpleNamespace(n_ctx=64)), tokenizer)
+    text = "the fox runs\n    the red fox sits  near the fox,\n  red fox runs"
+    ids = [1, *model.encode(text)]
+    page = sample(model, text, token_ids=ids)
+    names = page["tokens"]
+    for at in [i for i, name in enumerate(names) if name in (" red", " fox", " near")]:
+        low, high = max(1, at - 3), min(len(ids), at + 3)
+        _, found = encoded(
+            page, baseline(low, high), variant(1, low, high, (at, at + 1), " green"), model=model
+        )
+        changed = "".join([*names[1:at], " green", *names[at + 1 :]])
+        whole = [1, *model.encode(changed if form == "plain" else changed.removeprefix(" "))]
+        assert found["tokens"] != "lossy"
+        assert ids[: found["first_token"]] + found["token_ids"] + ids[high:] == whole

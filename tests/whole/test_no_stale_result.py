@@ -91,7 +91,7 @@ def test_doubled_activations_are_to_do_with_all_that_follows_and_nothing_before(
 
 
 def test_training_text_in_capitals_is_noticed_by_what_reads_it(package, small):
-    edit(package, "language/texts.py", 'yield row["text"]', 'yield row["text"].upper()')
+    edit(package, "language/texts.py", "yield each\n", "yield each.upper()\n")
     plan = planned(package, small)
     assert plan["vocabulary"] == "its code has changed (language.texts)"
     assert plan["samples"] == "its code has changed (language.texts)"  # a scan reads the text too
@@ -106,7 +106,7 @@ def test_training_text_in_capitals_leaves_pages_alone(package, small, tmp_path):
     )
     shutil.copytree(small.data, config.data)  # with its vocabulary
     run(config)
-    edit(package, "language/texts.py", 'yield row["text"]', 'yield row["text"].upper()')
+    edit(package, "language/texts.py", "yield each\n", "yield each.upper()\n")
     plan = planned(package, config)
     assert plan["vocabulary"] == "its code has changed (language.texts)"
     assert plan["encodings"] == "variants changed"

@@ -109,8 +109,7 @@ class Contents:
         """Activations over a sample of the text."""
         if self.model is None:
             return None
-        lines = texts.stream(self.config.text, self.config.text_path)
-        return text_sample.take(self.config, self.model, lines, self.layer, self.neurons)
+        return text_sample.take(self.config, self.model, texts.of(self.config), self.layer, self.neurons)
 
     @cached_property
     def effects(self) -> np.ndarray | None:

@@ -1,0 +1,116 @@
+"""Whether the weights in a file are those that the form of a model needs: all of them, and no others.
+
+transformers fills what a file lacks at random, leaves out what it does not know, and says so in its log
+only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import PipelineError
+
+_FLOATS = ("F64", "F32", "F16", "BF16")
+# What checkpoints hold beside weights: masks of attention, places, frequencies of rotary embeddings.
+_BUFFER = re.compile(
+    r"\.(attn|attention)\.(attention\.)?(masked_)?bias$"
+    r"|(^|\.)(inv_freq|position_ids|token_type_ids|cos_cached|sin_cached|version)$"
+)
+
+
+class Checked:
+    """Transformers' own class of a model, as TransformerLens takes one, but for weights of another form."""
+
+    @staticmethod
+    def from_pretrained(name: str, **kwargs: Any) -> Any:
+        """The model with its weights; raises PipelineError where one is missing, left over or misshapen."""
+        from transformer_lens.model_bridge.sources import transformers as forms
+
+        architecture = forms.determine_architecture_from_hf_config(kwargs["config"])
+        form = forms.get_hf_model_class_for_architecture(architecture)
+        model, told = form.from_pretrained(
+            name, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
+        )
+        buffers = {each.rpartition(".")[2] for each, _ in model.named_buffers()}
+
+        def weights(names: Collection[str]) -> set[str]:
+            return {n for n in names if n.rpartition(".")[2] not in buffers and not _BUFFER.search(n)}
+
+        same(
+            Path(name).name,
+            missing=weights(told["missing_keys"]),
+            left_over=weights(told["unexpected_keys"]),
+            misshapen=weights([key for key, *_ in told["mismatched_keys"]]),
+        )
+        return model
+
+
+def native(settings: dict[str, Any], file: Path) -> Any:
+    """A bridge of TransformerLens' own form, its weights from a safetensors file.
+
+    Raises PipelineError where one is missing, left over or misshapen.
+    """
+    import torch
+    from safetensors.torch import load_file
+    from transformer_lens.config import TransformerBridgeConfig
+    from transformer_lens.model_bridge import TransformerBridge
+
+    cfg = TransformerBridgeConfig.from_dict({**settings, "init_weights": False})
+    boot: Any = TransformerBridge  # some of its methods are added when it is imported
+    bridge = boot.boot_native(cfg, model_name=file.parent.name)
+    own = {
+        name.replace("._original_component", ""): parameter
+        for name, parameter in bridge.original_model.named_parameters()
+    }
+    saved = load_file(file)
+    same(
+        file.parent.name,
+        missing=own.keys() - saved.keys(),
+        left_over=saved.keys() - own.keys(),
+        misshapen=[name for name in own.keys() & saved.keys() if own[name].shape != saved[name].shape],
+    )
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(saved[name])
+    return bridge
+
+
+def same(
+    name: str, *, missing: Collection[str], left_over: Collection[str], misshapen: Collection[str]
+) -> None:
+    """Raise PipelineError unless a file's weights are those that the form of the model `name` needs."""
+    odd = {"not in the file": missing, "left over": left_over, "of another shape": misshapen}
+    found = [
+        f"{', '.join(sorted(names)[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''} {how}"
+        for how, names in odd.items()
+        if names
+    ]
+    if found:
+        raise PipelineError(
+            f"MODEL: {name}: weights and config.json disagree about {'; '.join(found)}: give the weights "
+            "whole, with the config.json that belongs to them"
+        )
+
+
+def check_file(file: Path, *, quantised: bool = False) -> None:
+    """Raise PipelineError for a safetensors file that is damaged or cut off, or whose weights are whole or
+    tiny numbers, which mean nothing without what scales them; a `quantised` model has that."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as saved:
+            kinds = {name: saved.get_slice(name).get_dtype() for name in saved.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as exc:
+        reason = " ".join(str(exc).split())[:160]
+        raise PipelineError(
+            f"MODEL: {file} is damaged or cut off: {reason}; fetch or convert it again"
+        ) from exc
+    odd = [name for name, kind in kinds.items() if kind not in _FLOATS and not _BUFFER.search(name)]
+    if odd and not quantised:
+        raise PipelineError(
+            f"MODEL: {file}: {len(odd)} of {len(kinds)} weights, such as {odd[0]}, are of type "
+            f"{kinds[odd[0]]}; give them in floating point, as they were before they were quantised"
+        )
