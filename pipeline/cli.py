@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline import __version__
 from pipeline.config import OPTIONS, Config
-from pipeline.errors import PipelineError, UserError
+from pipeline.errors import DamagedError, PipelineError, UserError, lacks_memory, short_of_memory
 from pipeline.results.export import FORMS
 
 
@@ -44,6 +44,11 @@ def main(argv: list[str] | None = None) -> int:
     except PipelineError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return exc.exit_code
+    except (MemoryError, RuntimeError) as exc:  # PyTorch's is a RuntimeError
+        if not lacks_memory(exc):
+            raise
+        print(f"error: {short_of_memory('for this', exc)}", file=sys.stderr)
+        return 1
     except OSError as exc:
         where = f"{exc.filename}: " if exc.filename else ""
         print(f"error: {where}{exc.strerror or exc}", file=sys.stderr)
@@ -144,13 +149,16 @@ def _plan(config: Config, args: argparse.Namespace) -> int:
         if planned.stage.fetch:
             print(planned.stage.fetch.outstanding(planned.stage.handed(config)), file=sys.stderr)
     for table, planned in stages.items():
-        manifest = store.manifest(table, planned.key)
+        try:
+            manifest, damaged = store.manifest(table, planned.key), ""
+        except DamagedError as exc:
+            manifest, damaged = None, str(exc)
         if manifest and not manifest.get("unfinished"):
             made = manifest["created"][:16].replace("T", " ")
             other = plan.other_packages(planned, manifest)
             state = f"done   {manifest['rows']:>9,} rows, {made}{'; ' if other else ''}{other}"
         else:
-            state = f"to do  {plan.reason(planned, store)}"
+            state = f"to do  {damaged or plan.reason(planned, store)}"
         print(f"{planned.stage.number} {table:<18} {state}")
     return 0
 
@@ -158,7 +166,7 @@ def _plan(config: Config, args: argparse.Namespace) -> int:
 def _sql(config: Config, args: argparse.Namespace) -> int:
     from pipeline.results import database, terminal
 
-    with database.connect(config) as con:
+    with database.opened(config) as con:
         if args.query is None:
             return terminal.prompt(con)
         query = _file(args.query) if args.query.lower().endswith(".sql") else args.query
@@ -177,7 +185,7 @@ def _file(name: str) -> str:
 def _show(config: Config, args: argparse.Namespace) -> int:
     from pipeline.results import database, terminal
 
-    with database.connect(config) as con:
+    with database.opened(config) as con:
         text = terminal.neuron(
             con, args.neuron, layer=args.in_layer, model=args.in_model, colour=terminal.colours()
         )
@@ -206,7 +214,7 @@ def _report(config: Config, args: argparse.Namespace) -> int:
     folder = args.folder or Path(config.data) / "report"
     folders.refuse(folder, pages.IS_OURS)
     database.run(config)
-    with database.connect(config) as con:
+    with database.opened(config) as con:
         n_pages = pages.write(con, config, folder)
     print(f"{n_pages:,} neurons; open {folder / 'index.html'}")
     return 0

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import TEXT_FORMS, Config
-from pipeline.errors import PipelineError, UserError
+from pipeline.errors import PipelineError, UserError, lacks_memory, short_of_memory
 from pipeline.tables import fingerprint
 
 
@@ -81,7 +81,7 @@ def _local(listed: list[Path]) -> Iterator[Any]:
                 with file.open(encoding="utf-8") as lines:
                     for line in filter(str.strip, lines):
                         yield {"text": line.rstrip("\n")} if file.suffix == ".txt" else json.loads(line)
-        except (pa.ArrowException, OSError, ValueError) as exc:
+        except (pa.ArrowException, OSError, ValueError, MemoryError) as exc:
             raise _unreadable(file, exc) from exc
 
 
@@ -97,6 +97,8 @@ def _hub(text: str) -> Iterator[Any]:
 
 
 def _unreadable(what: object, exc: Exception) -> PipelineError:
+    if lacks_memory(exc):
+        return short_of_memory(f"to read TEXT {what}", exc)
     reason = " ".join(str(exc).split())[:200]
     return PipelineError(
         f"TEXT: cannot read {what}: {reason}; fetch it again, or give another TEXT (a file or folder that "

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Config
-from pipeline.errors import PipelineError, UserError
+from pipeline.errors import PipelineError, UserError, lacks_memory, short_of_memory
 from pipeline.models import folder, random_weights
 
 if TYPE_CHECKING:
@@ -224,6 +224,8 @@ def _from_folder(
         if len(tokenizer) > bridge.cfg.d_vocab:
             raise ValueError(f"{len(tokenizer)} tokens, but the model knows {bridge.cfg.d_vocab}")
     except (ValueError, LookupError, TypeError, RuntimeError, OSError, ArithmeticError) as exc:
+        if lacks_memory(exc):
+            raise short_of_memory(f"to load MODEL {folder}", exc) from exc
         raise PipelineError(f"MODEL: cannot load {folder}: {_one_line(exc)}") from exc
     return LanguageModel(folder.name, _placed(bridge, where, precision, weights), tokenizer)
 

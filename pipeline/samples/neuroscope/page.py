@@ -19,7 +19,7 @@ import orjson
 import pyarrow as pa
 
 from pipeline import tables
-from pipeline.errors import PageError
+from pipeline.errors import PageError, lacks_memory, short_of_memory
 
 PARSER = 1  # version of the parser; raise it with every change of the rows that a page gives
 TRUNCATED = (50, 11)  # tokens shown before the MAT, and from it on
@@ -216,6 +216,8 @@ def _table(texts: list[dict[str, Any]], *, model: str, layer: int, neuron: int) 
         tokens = pa.array([text["tokens"] for text in texts], pa.list_(pa.string()))
         values = pa.array([text["values"] for text in texts], pa.list_(pa.float32()))
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as exc:
+        if lacks_memory(exc):
+            raise short_of_memory("to read a page", exc) from exc
         raise PageError(f"expected tokens of text and values of numbers, found {exc}") from exc
     if tokens.values.null_count:
         raise PageError(f"expected tokens of text, found {tokens.values.null_count} nulls")

@@ -22,7 +22,7 @@ from pipeline import tables
 from pipeline.config import EMBEDDED, Config
 from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage, runs_of
-from pipeline.errors import PageError, StoreError, UserError
+from pipeline.errors import DamagedError, PageError, UserError
 from pipeline.progress import progress
 from pipeline.samples.neuroscope.page import MOST, Shape, page_path, parse_index, parse_page
 from pipeline.samples.neuroscope.page_store import PageStore
@@ -186,15 +186,22 @@ def readable_pages(config: Config) -> str:
 def _reader(inputs: Inputs, settings: Config) -> Worker:
     """The function from `pages` to the texts of those that are ok.
 
-    Raises StoreError where a kept page is damaged; the next run fetches it again.
+    Raises DamagedError, once all are read, where a kept page is damaged; the next run fetches it again.
     """
 
     def read(shard: pa.Table) -> pa.Table:
         parts = [tables.empty("samples")]
         readable = shard.filter(pc.field("status") == "ok").to_pylist()
+        damaged = []
         with PageStore(store_path(settings)) as store:
             for row in progress(readable, "samples", unit="page", total=len(readable)):
-                parts.append(_samples(store, row, settings))
+                try:
+                    parts.append(_samples(store, row, settings))
+                except DamagedError as exc:
+                    damaged.append(str(exc))
+        if damaged:
+            more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+            raise DamagedError(f"{damaged[0]}{more}; run again: only what is damaged is fetched")
         return pa.concat_tables(parts).combine_chunks()
 
     return read
@@ -206,7 +213,7 @@ def _samples(store: PageStore, row: dict[str, Any], settings: Config) -> pa.Tabl
     body = store.body(path)
     if body is None:
         store.forget(path)
-        raise StoreError(f"page {path} is damaged in {store.path}; run again: only that is fetched")
+        raise DamagedError(f"page {path} is damaged in {store.path}")
     part = parser(settings, path)(body).slice(0, settings.samples)
     for name in ("address", "fetched", "page_sha256"):
         place, field = part.schema.get_field_index(name), part.schema.field(name)
