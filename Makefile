@@ -16,7 +16,7 @@ GIVEN = $(foreach name,$(OPTIONS),$(if $(call given,$(name)),--$(call lower,$(na
 DATA_GIVEN = $(if $(call given,DATA),--data $(call quoted,$(call given,DATA)))
 DATABASE = $(call quoted,$(or $(call given,DATA),data)/neurons.duckdb)
 
-.PHONY: help data plan report publish sql check test truth real lint docs bench lock build record clean
+.PHONY: help data plan report publish sql check test clients truth real lint docs bench lock build record clean
 .DEFAULT_GOAL := help
 
 help: ## print this help
@@ -42,8 +42,11 @@ publish: .venv/.installed ## put the tables on the Hub: REPO=user/name, private 
 		$(if $(call given,PUBLIC),--public $(call quoted,$(call given,PUBLIC)))
 
 sql: .venv/.installed ## ask the results in SQL, in the duckdb client or our own prompt
-	@if command -v duckdb >/dev/null && [ -f $(DATABASE) ]; then duckdb -readonly $(DATABASE); \
-	else $(BIN)/python -m pipeline sql $(DATA_GIVEN); fi
+	@if command -v duckdb >/dev/null && [ -f $(DATABASE) ]; then \
+		if duckdb -readonly $(DATABASE) -c 'from settings' >/dev/null 2>&1; then \
+			exec duckdb -readonly $(DATABASE); fi; \
+		echo "the duckdb client here cannot open" $(DATABASE)"; this is our own prompt" >&2; fi; \
+	exec $(BIN)/python -m pipeline sql $(DATA_GIVEN)
 
 check: .venv/.installed ## compare the store with its schemas and checksums
 	@$(BIN)/python -m pipeline check $(DATA_GIVEN)
@@ -51,6 +54,9 @@ check: .venv/.installed ## compare the store with its schemas and checksums
 test: .venv/.installed ## run the tests; needs no network
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
 		--no-loadscope-reorder
+
+clients: .venv/.installed ## whether DuckDB from 1.1 on, its client, pandas and polars read the results
+	@$(BIN)/python tests/clients/clients.py
 
 truth: .venv/.installed ## how true the answers are, on models whose neurons were planted (some ten minutes)
 	@$(BIN)/python tests/bench/truth.py $(if $(call given,TEXT),--text $(call quoted,$(call given,TEXT))) \
@@ -86,7 +92,7 @@ record: .venv/.installed ## record the cassettes anew (cassettes/README.md)
 		tests/results/publish/test_recorded_hub.py
 
 clean: ## remove results and environment; the embedded model, fetched pages and paid answers stay
-	rm -rf .venv .venv-lock data/site data/report data/export data/dataset data/neurons.duckdb data/bench.json \
+	rm -rf .venv .venv-clients .venv-lock data/site data/report data/export data/dataset data/neurons.duckdb data/bench.json \
 		data/truth
 	if [ -d data/store ]; then find data/store -type f -not -path '*/kept/answers*/*' -delete; \
 	find data/store -type d -empty -delete; fi

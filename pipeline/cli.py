@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from pipeline import __version__
 from pipeline.config import OPTIONS, Config
-from pipeline.errors import PipelineError, UserError
+from pipeline.errors import DamagedError, PipelineError, UserError, lacks_memory, short_of_memory
 from pipeline.output import colours, show, spoken, tell
 from pipeline.results.export import FORMS
 
@@ -46,6 +46,11 @@ def main(argv: list[str] | None = None) -> int:
     except PipelineError as exc:
         tell(f"error: {exc}")
         return exc.exit_code
+    except (MemoryError, RuntimeError) as exc:  # PyTorch's is a RuntimeError
+        if not lacks_memory(exc):
+            raise
+        tell(f"error: {short_of_memory('for this', exc)}")
+        return 1
     except OSError as exc:
         where = f"{exc.filename}: " if exc.filename else ""
         tell(f"error: {where}{exc.strerror or exc}")
@@ -166,13 +171,16 @@ def _plan(config: Config, args: argparse.Namespace) -> int:
         if planned.stage.fetch:
             tell(planned.stage.fetch.outstanding(planned.stage.handed(config)))
     for table, planned in stages.items():
-        manifest = store.manifest(table, planned.key)
+        try:
+            manifest, damaged = store.manifest(table, planned.key), ""
+        except DamagedError as exc:
+            manifest, damaged = None, str(exc)
         if manifest and not manifest.get("unfinished"):
             made = manifest["created"][:16].replace("T", " ")
             other = plan.other_packages(planned, manifest)
             state = f"done   {manifest['rows']:>9,} rows, {made}{'; ' if other else ''}{other}"
         else:
-            state = f"to do  {plan.reason(planned, store)}"
+            state = f"to do  {damaged or plan.reason(planned, store)}"
         show(f"{planned.stage.number} {table:<18} {spoken(state)}")
     return 0
 
@@ -180,7 +188,7 @@ def _plan(config: Config, args: argparse.Namespace) -> int:
 def _sql(config: Config, args: argparse.Namespace) -> int:
     from pipeline.results import database, questions
 
-    with database.connect(config) as con:
+    with database.opened(config) as con:
         if not args.unsafe:
             questions.restrict(con)
         if args.query is None:
@@ -200,7 +208,7 @@ def _file(name: str) -> str:
 def _show(config: Config, args: argparse.Namespace) -> int:
     from pipeline.results import database, terminal
 
-    with database.connect(config) as con:
+    with database.opened(config) as con:
         text = terminal.neuron(con, args.neuron, layer=args.in_layer, model=args.in_model, colour=colours())
     show(text, coloured=True)
     return 0
@@ -227,7 +235,7 @@ def _report(config: Config, args: argparse.Namespace) -> int:
     folder = args.folder or Path(config.data) / "report"
     folders.refuse(folder, pages.IS_OURS)
     database.run(config)
-    with database.connect(config) as con:
+    with database.opened(config) as con:
         n_pages = pages.write(con, config, folder)
     show(f"{n_pages:,} neurons; open {folder / 'index.html'}")
     return 0

@@ -50,8 +50,7 @@ def run(config: Config, engine: Engine | None = None, *, until: str | None = Non
     was whole stays whole.
     """
     tables = _planned(config, until)
-    missing = tables.missing()
-    for each in missing:  # mistakes are told before the site, the model or the disk is touched
+    for each in tables.missing():  # mistakes are told before the site, the model or the disk is touched
         each.stage.ready(each.stage.handed(config))
     fetching = [each.stage for each in tables.planned.values() if each.stage.fetch]
     for stage in fetching:
@@ -59,7 +58,9 @@ def run(config: Config, engine: Engine | None = None, *, until: str | None = Non
             stage.fetch.get(stage.handed(config))
     if fetching:
         tables = _planned(config, until)
-        missing = tables.missing()
+    for fault in tables.set_damaged_aside():
+        tell(f"WARNING: {fault}")
+    missing = tables.missing()
     tables.made = bool(missing)
     if missing:
         tables.store.prepare()

@@ -157,7 +157,7 @@ with grouped as (
         list(
             {
                 'by': groups."by", 'score': groups.score, 'p': groups.p, 'n_maps': groups.n_maps,
-                'mats': list_distinct(mats), 'description': said.description
+                'mats': list_sort(list_distinct(mats)), 'description': said.description
             }
             order by number
         ) as groups,

@@ -97,6 +97,30 @@ def no_file_grows(n_bytes: int = 512) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@contextmanager
+def disk_of(n_bytes: int, folder: Path) -> Iterator[Callable[[int], None]]:
+    """A disk of this size at a new folder, in memory; yields what gives it another size.
+
+    Skips the test where this process may not mount one.
+    """
+    folder.mkdir()
+
+    def mount(*more: str) -> subprocess.CompletedProcess[str]:
+        given = ["mount", "-t", "tmpfs", *more, "tmpfs", str(folder)]
+        return subprocess.run(given, capture_output=True, text=True, check=False)
+
+    try:
+        mounted = mount("-o", f"size={n_bytes}")
+    except FileNotFoundError:
+        pytest.skip("there is no program mount")
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted: {mounted.stderr.strip()}")
+    try:
+        yield lambda size: mount("-o", f"remount,size={size}").check_returncode()
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
 @pytest.fixture(scope="session")
 def demo():
     """The embedded model, loaded."""
@@ -152,6 +176,17 @@ def small_tables(small):
 
     store = store_of(small)
     return {table: store.read(table, planned.key) for table, planned in plan(small).items()}
+
+
+def after(config: Config, *first: str) -> set[str]:
+    """These tables and all that are made from them."""
+    from pipeline.plan import stages
+
+    found = set(first)
+    for stage in stages(config):
+        if found & set(stage.reads):
+            found.add(stage.table)
+    return found
 
 
 def assert_same_rows(found: pa.Table, expected: pa.Table) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.engine.stage import Inputs, Stage
+from pipeline.errors import DamagedError
 from pipeline.tables import fingerprint
 from pipeline.tables.store import Store
 
@@ -47,12 +48,28 @@ class Tables(Mapping[str, pa.Table]):
         self._verified: dict[str, Path] = {}
 
     def missing(self) -> list[Planned]:
-        """The tables that the store does not have, or not finished, in order."""
-        return [
-            each
-            for table, each in self.planned.items()
-            if not self.manifest(table) or self.unfinished(table)
-        ]
+        """The tables that the store does not have whole and finished, in order."""
+        return [each for table, each in self.planned.items() if not self._is_whole(table)]
+
+    def _is_whole(self, table: str) -> bool:
+        try:
+            return bool(self.manifest(table)) and not self.unfinished(table)
+        except DamagedError:
+            return False
+
+    def set_damaged_aside(self) -> list[str]:
+        """Put every damaged table aside, so that all of them are missing; what is wrong with each.
+
+        Compares checksums, so it reads all files.
+        """
+        faults = []
+        for table, each in self.planned.items():
+            try:
+                if self.manifest(table):
+                    self.file(table)
+            except DamagedError:
+                faults.append(self.store.set_aside(table, each.key))
+        return [fault for fault in faults if fault]  # another run may have set it aside
 
     def manifest(self, table: str) -> dict[str, Any] | None:
         """What the store says of a table; None where it is not made yet."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import codecs
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -16,7 +15,8 @@ from typing import Any, TextIO
 
 import pyarrow.parquet as pq
 
-from pipeline.errors import PipelineError, UserError
+from pipeline import output
+from pipeline.errors import PipelineError, UserError, lacks_memory, short_of_memory
 from pipeline.printable import line as printable
 
 _GLANCE = 200  # lines that tell whether a plain text is wrapped
@@ -80,11 +80,7 @@ class Rows:
     def tell(self) -> None:
         """Say on stderr how many rows were skipped, if any."""
         if self.skipped:
-            print(
-                f"TEXT: {self.skipped:,} rows of {self.name} skipped, the first: {self.first}",
-                file=sys.stderr,
-                flush=True,
-            )
+            output.tell(f"TEXT: {self.skipped:,} rows of {self.name} skipped, the first: {self.first}")
 
 
 def _is_unicode(text: str) -> bool:
@@ -168,6 +164,8 @@ def _opened(file: Path) -> TextIO:
 
 def unreadable(what: object, exc: Exception) -> PipelineError:
     """The error for a file or a data set that cannot be read."""
+    if lacks_memory(exc):
+        return short_of_memory(f"to read TEXT {what}", exc)
     return PipelineError(
         printable(f"TEXT: cannot read {what}: {exc}")[:400]
         + "; fetch it again, or give another TEXT (a file "

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.config import Config
-from pipeline.errors import PipelineError, UserError
+from pipeline.errors import PipelineError, UserError, lacks_memory, short_of_memory
 from pipeline.language import text_files
 from pipeline.tables import fingerprint
 from pipeline.web import hugging_face
@@ -109,6 +109,8 @@ class Tokenised:
             raise self._unreadable(exc) from exc
 
     def _unreadable(self, exc: Exception) -> PipelineError:
+        if lacks_memory(exc):
+            return short_of_memory(f"to read EXACT_TOKENS {self.name}", exc)
         reason = " ".join(str(exc).split())[:200]
         return PipelineError(
             f"EXACT_TOKENS: cannot read {self.name}: {reason}; check the name and the connection, give a "

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Config
-from pipeline.errors import PipelineError, UserError
+from pipeline.errors import PipelineError, UserError, lacks_memory, short_of_memory
 from pipeline.models import folder, neurons, random_weights, tokens, weights
 from pipeline.web import hugging_face
 
@@ -229,6 +229,8 @@ def _from_folder(
     except PipelineError:
         raise
     except Exception as exc:  # whatever the libraries make of files that people give
+        if lacks_memory(exc):
+            raise short_of_memory(f"to load MODEL {path}", exc) from exc
         raise PipelineError(f"MODEL: cannot load {path}: {_one_line(exc)}") from exc
     return LanguageModel(path.name, _placed(bridge, where, precision, kind), tokenizer)
 

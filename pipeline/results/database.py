@@ -1,11 +1,14 @@
 """`neurons.duckdb`: every table of the last run, views over them, and macros for other thresholds.
 
-It is written under a temporary name and renamed when complete, so whoever has it open keeps what they see.
+It is written under a temporary name, read back and renamed when complete, so whoever opens it sees a whole
+one, and whoever has it open keeps what they see. What it holds stands beside the store's tables, with its
+checksum: to know whether it is whole and current nobody needs to open, and so to lock, it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -18,13 +21,18 @@ from pipeline import run as runs
 from pipeline.config import Config
 from pipeline.engine.engines import Engine
 from pipeline.engine.made import Tables
-from pipeline.errors import PipelineError, StoreError, UserError
+from pipeline.errors import PipelineError, StoreError, UserError, lacks_memory, short_of_memory
 from pipeline.plan import STAGES
 from pipeline.resources import resource
-from pipeline.tables import TABLES, VIEWS, empty, fingerprint, query
+from pipeline.tables import TABLES, VIEWS, disk, empty, fingerprint, query
 from pipeline.tables.schema import Table
 from pipeline.tables.store import Store
 
+_FOR = "v1.0.0"  # the oldest form of the file, which every DuckDB from 1.1 reads (tests/clients)
+# what DuckDB raises over a damaged file; on the way to Arrow an error has no type of its own
+_OF_STORAGE: tuple[type[duckdb.Error], ...] = (
+    duckdb.IOException, duckdb.FatalException, duckdb.InternalException, duckdb.SerializationException
+)  # fmt: skip
 PAID = tuple(stage.table for stage in STAGES if stage.keep and stage.keep.paid)
 
 
@@ -79,32 +87,70 @@ def _kept_as(table: str) -> list[str]:
 
 
 def is_current(config: Config, tables: Tables) -> bool:
-    """Whether the database holds exactly the tables of this plan, and every call that was paid."""
+    """Whether the database is, byte by byte, what was written of this plan and every call that was paid."""
+    path = path_of(config)
     try:
-        with connect(config) as con:
-            key = con.execute("select value from settings where name = 'key'").fetchone()
-            there = {name for (name,) in con.execute("select table_name from duckdb_tables()").fetchall()}
-        return key == (_key(tables),) and there >= tables.planned.keys()
-    except (PipelineError, duckdb.Error):
+        written = json.loads(_written(tables.store).read_bytes())
+        return written == _facts(path, tables) and not _log(path).exists()
+    except (OSError, ValueError):
         return False
 
 
+def _facts(path: Path, tables: Tables) -> dict[str, str]:
+    return {"key": _key(tables), "sha256": fingerprint.sha256(path)}
+
+
+def _written(store: Store) -> Path:
+    """Where it stands what was written last."""
+    return store.folder / "neurons.duckdb.json"
+
+
+def _log(path: Path) -> Path:
+    """What DuckDB, where it was killed while it changed a database, takes up at the next opening."""
+    return path.with_name(f"{path.name}.wal")
+
+
 def build(config: Config, tables: Tables) -> None:
-    """Write all tables of a plan, its settings, the views and the macros into the database."""
+    """Write all tables of a plan, its settings, the views and the macros into the database.
+
+    It takes the old one's place once it is on the disk and holds every row. Raises StoreError.
+    """
     path = path_of(config).absolute()  # DuckDB takes what stands before a colon for a kind of database
     try:
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder:
-            temporary = Path(folder) / path.name
-            with duckdb.connect(str(temporary)) as con:
+        with (
+            tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as folder,
+            tempfile.TemporaryDirectory(prefix=".writing-", dir=tables.store.folder) as in_store,
+        ):
+            temporary, facts = Path(folder) / path.name, Path(in_store) / "facts.json"
+            with duckdb.connect(str(temporary), config={"storage_compatibility_version": _FOR}) as con:
                 con.begin()  # one for all: each of some hundred would wait for the disk
                 _fill(con, config, tables)
                 con.commit()
-            temporary.replace(path)
+                con.execute("checkpoint")  # closing would be silent about a full disk
+            _read_back(temporary, tables)
+            facts.write_text(json.dumps(_facts(temporary, tables)) + "\n", encoding="utf-8")
+            _log(path).unlink(missing_ok=True)  # it belongs to the old one
+            disk.put(temporary, path)
+            disk.put(facts, _written(tables.store))
     except (OSError, duckdb.Error) as exc:
+        if lacks_memory(exc):
+            raise short_of_memory(f"to write {path}", exc) from exc
         raise StoreError(
             f"cannot write {path}: {' '.join(str(exc).split())}; "
             "free some space, or choose another folder with DATA (--data)"
         ) from exc
+
+
+def _read_back(path: Path, tables: Tables) -> None:
+    """Read every block of a database that was just written; raises OSError where rows are missing."""
+    with query.connect() as con:
+        _attach(con, path)
+        for table in (*tables, "ledger", "settings"):
+            [(n_rows, _)] = con.execute(
+                f"select count(*), bit_xor(hash(each)) from {table} as each"
+            ).fetchall()
+            if table in tables and n_rows != tables.n_rows(table):
+                raise OSError(f"{table} has {n_rows} of {tables.n_rows(table)} rows after writing")
 
 
 def _fill(con: duckdb.DuckDBPyConnection, config: Config, tables: Tables) -> None:
@@ -166,20 +212,45 @@ def over(config: Config, tables: Tables) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def connect(config: Config) -> duckdb.DuckDBPyConnection:
-    """Open the database for reading; raises UserError where there is none yet."""
+    """Open the database for reading.
+
+    Raises UserError where there is none yet, PipelineError where it cannot be opened.
+    """
     path = path_of(config)
     if not path.is_file():
         raise UserError(f"no {path} yet; make it with `make data` or `python -m pipeline run`")
+    # attached, because a second connection by its path would get the file of the first one
+    con = duckdb.connect(config={"python_enable_replacements": False})
     try:
-        # attached, because a second connection by its path would get the file of the first one
-        con = duckdb.connect(config={"python_enable_replacements": False})
-        quoted = str(path.absolute()).replace("'", "''")
-        con.execute(f"attach '{quoted}' as neurons (read_only)")
-        con.execute("use neurons")
-        return con
+        _attach(con, path)
     except duckdb.Error as exc:
-        reason = " ".join(str(exc).split())
-        raise PipelineError(
-            f"cannot open {path}: {reason}; close other programs that have it open, "
-            "or delete it and run again"
-        ) from exc
+        raise _not_read(path, exc) from exc
+    return con
+
+
+@contextmanager
+def opened(config: Config) -> Iterator[duckdb.DuckDBPyConnection]:
+    """As `connect`; raises PipelineError too where what is read of it meanwhile is damaged."""
+    with connect(config) as con:
+        try:
+            yield con
+        except duckdb.Error as exc:
+            if type(exc) is duckdb.Error or isinstance(exc, _OF_STORAGE):
+                raise _not_read(path_of(config), exc) from exc
+            raise
+
+
+def _attach(con: duckdb.DuckDBPyConnection, path: Path) -> None:
+    quoted = str(path.absolute()).replace("'", "''")
+    con.execute(f"attach '{quoted}' as neurons (read_only)")
+    con.execute("use neurons")
+
+
+def _not_read(path: Path, exc: duckdb.Error) -> PipelineError:
+    reason = " ".join(str(exc).split())[:300]
+    if lacks_memory(exc):
+        return short_of_memory(f"to read {path}", exc)
+    return PipelineError(
+        f"cannot read {path}: {reason}; close other programs that have it open; where it is damaged, "
+        "`make data` or `python -m pipeline run` makes it anew"
+    )

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import output, tables
-from pipeline.errors import TableError, UserError
+from pipeline.errors import TableError, UserError, lacks_memory, short_of_memory
 from pipeline.progress import progress
 from pipeline.results import folders
 from pipeline.samples.neuroscope.page import TRUNCATED, page_path
@@ -66,6 +66,8 @@ def read(path: Path) -> pa.Table:
             raise TableError("a row's activations or MAT do not fit its tokens")
         return samples
     except (pa.ArrowException, OSError, ValueError, TableError) as exc:
+        if lacks_memory(exc):
+            raise short_of_memory(f"to read {path}", exc) from exc
         raise UserError(f"{path} holds no samples table: {' '.join(str(exc).split())[:200]}") from exc
 
 

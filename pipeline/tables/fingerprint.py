@@ -30,6 +30,12 @@ def of_file(path: Path) -> str:
         raise UserError(f"cannot read {path}: {exc.strerror}") from exc
 
 
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal; raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def of_table(data: pa.Table) -> str:
     """The fingerprint of a table's rows and schema, however they are chunked or cut from a larger table."""
     digest = hashlib.sha256()

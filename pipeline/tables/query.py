@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, lacks_memory, short_of_memory
 from pipeline.resources import resource
 from pipeline.tables import TABLES, VIEWS
 
@@ -126,6 +126,8 @@ def stream(
             for batch in con.sql(statement.text, params=dict(params)).to_arrow_reader(n_rows):
                 yield as_declared(pa.Table.from_batches([batch]), statement.writes)
         except duckdb.Error as exc:
+            if lacks_memory(exc):
+                raise short_of_memory(f"for {statement.path.name}", exc) from exc
             raise PipelineError(f"{statement.path.name}: {exc}") from exc
 
 

@@ -1,13 +1,15 @@
 """The store: Parquet tables on disk, whole or not there at all.
 
-`<folder>/<table>/<key>/part-00000.parquet` with `manifest.json` beside it. A table is written under
-a temporary name and renamed when whole, so that a run that dies leaves no half-written table and two runs
-on one store cannot harm each other. `<folder>/<table>/kept/` holds expensive rows, by what decides them.
+`<folder>/<table>/<key>/part-00000.parquet`, and beside the folder, in which other programs want nothing
+but Parquet, its manifest `<key>.json`, which is written last: without it there is no table. Both are
+written under a temporary name, brought to the disk and renamed, so that a run that dies leaves no
+half-written table and two runs on one store cannot harm each other. What is found damaged is set aside
+in `<key>.damaged/`. `<folder>/<table>/kept/` holds expensive rows, by what decides them.
 """
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import json
 import shutil
 import tempfile
@@ -15,7 +17,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,16 +26,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline import tables
-from pipeline.errors import StoreError, TableError
+from pipeline.errors import DamagedError, StoreError, TableError, lacks_memory, short_of_memory
 from pipeline.output import tell
+from pipeline.tables import disk, fingerprint
 
 _MANY_FILES = 64
 _STALE_S = 24 * 3600
 _GROUP_BYTES = 32 * 2**20
 _PART = "part-00000.parquet"
-_CHANGED = "its checksum has changed"
+_LOCK = ".lock"
 _FACTS = ("made_of", "created", "warnings", "rows", "files")  # what every manifest says
-_UNREADABLE = (pa.ArrowException, OSError, ValueError)  # what pyarrow raises over damaged Parquet
 
 
 @dataclass(frozen=True)
@@ -46,55 +48,81 @@ class Store:
         """The folder of one version of a table."""
         return self.folder / table / key
 
+    def manifest_path(self, table: str, key: str) -> Path:
+        """The manifest of one version of a table."""
+        return self.folder / table / f"{key}.json"
+
     def manifest(self, table: str, key: str) -> dict[str, Any] | None:
         """What a whole table's manifest says; None where there is no such table.
 
-        Raises StoreError where the manifest or a file's size is not what was written.
+        Raises DamagedError where the manifest or a file's size is not what was written, StoreError where
+        they cannot be read.
         """
-        path = self.path(table, key)
         try:
-            manifest = json.loads((path / "manifest.json").read_text())
-            if missing := [name for name in _FACTS if name not in manifest]:
-                raise ValueError(f"it lacks {', '.join(missing)}")
-            for name, file in manifest["files"].items():
-                if (path / name).stat().st_size != file["bytes"]:
-                    raise StoreError(_damaged(path / name, "its size has changed", path))
-        except FileNotFoundError as exc:
-            if not path.exists():
-                return None
-            gone = Path(exc.filename)
-            if gone.name in ("manifest.json", _PART) and gone.exists():
-                return self.manifest(table, key)  # another run has just put it there
-            raise StoreError(_damaged(path, f"{exc.filename} is missing", path)) from exc
-        except (OSError, ValueError, KeyError, TypeError) as exc:
-            raise StoreError(_damaged(path / "manifest.json", exc, path)) from exc
-        return manifest
+            return self._manifest(table, key)
+        except DamagedError:  # or another run is just replacing it
+            with self._unmoved():
+                return self._manifest(table, key)
 
-    def read(self, table: str, key: str) -> pa.Table:
-        """A whole table's rows; raises StoreError where it is damaged or not there."""
-        folder = self.path(table, key)
-        manifest = self.manifest(table, key)
-        if manifest is None:
-            raise StoreError(f"no table at {folder}; run again")
-        for fault in _faults(folder / _PART, table, manifest["files"][_PART], folder):
-            raise StoreError(fault)
-        return load(folder / _PART, table)
+    def _manifest(self, table: str, key: str) -> dict[str, Any] | None:
+        path = self.manifest_path(table, key)
+        with _readable(path):
+            try:
+                manifest = json.loads(path.read_bytes())
+                if missing := [name for name in _FACTS if name not in manifest]:
+                    raise ValueError(f"it lacks {', '.join(missing)}")
+                sizes = {self.path(table, key) / name: f["bytes"] for name, f in manifest["files"].items()}
+            except FileNotFoundError:
+                return None
+            except (ValueError, KeyError, TypeError, AttributeError) as exc:
+                raise DamagedError(_damaged(path, exc)) from exc
+        for file, size in sizes.items():
+            with _readable(file):
+                if file.stat().st_size != size:
+                    raise DamagedError(_damaged(file, "its size has changed"))
+        return manifest
 
     def verified(self, table: str, key: str) -> Path:
         """The Parquet file of a whole table, its checksum compared with the manifest's.
 
-        Raises StoreError where it is damaged or not there.
+        Raises DamagedError where it is damaged, StoreError where it is not there or cannot be read.
         """
-        folder = self.path(table, key)
-        manifest = self.manifest(table, key)
-        if manifest is None:
-            raise StoreError(f"no table at {folder}; run again")
         try:
-            if _facts(folder / _PART) != manifest["files"][_PART]:
-                raise StoreError(_damaged(folder / _PART, _CHANGED, folder))
-        except OSError as exc:
-            raise StoreError(_damaged(folder / _PART, exc, folder)) from exc
-        return folder / _PART
+            file = self._verified(table, key)
+        except DamagedError:
+            with self._unmoved():
+                file = self._verified(table, key)
+        if file is None:
+            raise StoreError(f"no table at {self.path(table, key)}; run again")
+        return file
+
+    def _verified(self, table: str, key: str) -> Path | None:
+        manifest, file = self._manifest(table, key), self.path(table, key) / _PART
+        if manifest is None:
+            return None
+        with _readable(file):
+            if _facts(file) != manifest["files"].get(_PART):
+                raise DamagedError(_damaged(file, "its checksum has changed"))
+        return file
+
+    def read(self, table: str, key: str) -> pa.Table:
+        """A whole table's rows; raises as `verified`."""
+        return load(self.verified(table, key), table)
+
+    def set_aside(self, table: str, key: str) -> str | None:
+        """Put a damaged table where no run looks for it; what is wrong with it, None where nothing is."""
+        with disk.told(self.folder), self._alone():
+            try:
+                self._verified(table, key)
+                return None
+            except DamagedError as exc:
+                aside = self.folder / table / f"{key}.damaged"
+                shutil.rmtree(aside, ignore_errors=True)
+                aside.mkdir(exist_ok=True)
+                for each in (self.path(table, key), self.manifest_path(table, key)):
+                    if each.exists():
+                        each.rename(aside / each.name)
+                return str(exc)
 
     def write(
         self, table: str, key: str, data: pa.Table | Iterator[pa.Table], manifest: dict[str, Any]
@@ -102,31 +130,46 @@ class Store:
         """Check `data` against its schema and write it; the table is there once it is whole.
 
         Data in parts have to come in the order of their keys. The seconds that this takes are added to the
-        manifest's.
+        manifest's. What was written is read back before it counts.
         """
         start = time.monotonic()
         if isinstance(data, pa.Table):
             parts = iter([tables.check(table, data)])
         else:
             parts = tables.TABLES[table].in_order(data)
-        with _told(self.folder):
-            (self.folder / table).mkdir(parents=True, exist_ok=True)
+        with disk.told(self.folder):
+            disk.make(self.folder / table)
             temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.folder / table))
             try:
                 rows = _write(parts, tables.TABLES[table].schema, temporary / _PART)
+                _read_back(temporary / _PART, rows)
                 made = dict(rows=rows, files={_PART: _facts(temporary / _PART)})
                 made["seconds"] = round(manifest.get("seconds", 0.0) + time.monotonic() - start, 3)
                 text = json.dumps({**manifest, **made}, indent=2)
-                (temporary / "manifest.json").write_text(text + "\n")
-                temporary.chmod(0o755)
-                if (old := self.manifest(table, key)) and old.get("unfinished"):
-                    shutil.rmtree(self.path(table, key), ignore_errors=True)
-                temporary.rename(self.path(table, key))
-            except OSError:
-                if not self.path(table, key).exists():  # else another run was faster
-                    raise
+                (temporary / "manifest").write_text(text + "\n")
+                self._place(table, key, temporary)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
+
+    def _place(self, table: str, key: str, temporary: Path) -> None:
+        """Put a table that was written elsewhere into its place, unless another run was faster."""
+        with self._alone():
+            with suppress(DamagedError):
+                if (there := self._manifest(table, key)) and not there.get("unfinished"):
+                    return
+            disk.make(self.path(table, key))
+            disk.put(temporary / _PART, self.path(table, key) / _PART)
+            disk.put(temporary / "manifest", self.manifest_path(table, key))
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """No other run moves anything in the store meanwhile."""
+        return disk.locked(self.folder / _LOCK)
+
+    @contextmanager
+    def _unmoved(self) -> Iterator[None]:
+        """No run moves anything in the store meanwhile; nothing need be writable."""
+        with _readable(self.folder / _LOCK), disk.locked(self.folder / _LOCK, shared=True):
+            yield
 
     def kept(self, table: str, kept_as: str) -> pa.Table:
         """Expensive rows of a table that were kept by any run, by the `key` of what decides them.
@@ -139,27 +182,23 @@ class Store:
         for path in self.kept_files(table, kept_as):
             try:
                 parts.append(_grown(path, schema))
-            except FileNotFoundError:  # another run has just gathered it into a larger one
-                return self.kept(table, kept_as)
-            except _UNREADABLE as exc:
-                if isinstance(exc, OSError) and exc.errno:  # the machine failed, the file may be whole
-                    raise StoreError(f"cannot read {path}: {exc.strerror or exc}; run again") from exc
-                aside = path.with_suffix(".damaged")
-                reason = " ".join(str(exc).split())[:200]
-                tell(f"WARNING: {path} is damaged ({reason}): its rows are made again")
-                with _told(self.folder), suppress(FileNotFoundError):  # another run set it aside
-                    path.replace(aside)
+            except DamagedError as exc:
+                if not path.exists():  # another run has just gathered it into a larger one
+                    return self.kept(table, kept_as)
+                tell(f"WARNING: {exc}")
+                with disk.told(self.folder), suppress(FileNotFoundError):  # another run set it aside
+                    path.replace(path.with_suffix(".damaged"))
         return pa.concat_tables(parts).combine_chunks()
 
     def keep(self, table: str, kept_as: str, data: pa.Table) -> None:
         """Keep expensive rows of a table, `key` first, in a file of their own."""
         folder = self.folder / table / "kept" / kept_as
-        with _told(self.folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        with disk.told(self.folder):
+            disk.make(folder)
             temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
             try:
-                _write(iter([data]), data.schema, temporary / _PART)
-                (temporary / _PART).rename(folder / f"{uuid.uuid4().hex}.parquet")
+                _read_back(temporary / _PART, _write(iter([data]), data.schema, temporary / _PART))
+                disk.put(temporary / _PART, folder / f"{uuid.uuid4().hex}.parquet")
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
 
@@ -177,7 +216,7 @@ class Store:
 
     def prepare(self) -> None:
         """Make sure the folder can be written, and delete what runs that died more than a day ago left."""
-        with _told(self.folder):
+        with disk.told(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.folder).close()
             for left in (*self.folder.parent.glob(".writing-*"), *self.folder.glob("**/.writing-*")):
@@ -188,63 +227,55 @@ class Store:
     def versions(self, table: str) -> list[dict[str, Any]]:
         """The manifests of every whole version of a table, newest first."""
         manifests = []
-        for path in (self.folder / table).glob("*/manifest.json"):
-            with suppress(StoreError):  # `check` reports damaged old ones
-                manifests.append(self.manifest(table, path.parent.name))
+        for path in (self.folder / table).glob("*.json"):
+            with suppress(DamagedError):  # `check` reports damaged old ones
+                manifests.append(self.manifest(table, path.stem))
         return sorted(filter(None, manifests), key=lambda manifest: manifest["created"], reverse=True)
 
     def faults(self) -> Iterator[str]:
         """Check every table of the store against its checksums and schema; one line per fault."""
-        for path in sorted(self.folder.glob("*/*")):
-            table, key = path.parent.name, path.name
-            if key.startswith(".writing-"):
+        for folder in sorted(path for path in self.folder.glob("[!.]*") if path.is_dir()):
+            if folder.name not in tables.TABLES:
+                yield f"{folder}: no such table; delete it"
                 continue
-            if table not in tables.TABLES:
-                yield f"{path}: no such table; delete it"
-            elif key == "kept":
-                for part in sorted(path.glob("*/*.parquet")):
-                    try:
-                        _grown(part, tables.TABLES[table].kept)
-                    except _UNREADABLE as exc:
-                        yield _damaged(part, exc, part)
-            else:
+            for path in sorted((*folder.glob("[!.]*"), *folder.glob("kept/*/*.parquet"))):
                 try:
-                    manifest = self.manifest(table, key)
-                except StoreError as exc:
+                    self._check(path, folder.name)
+                except (StoreError, TableError) as exc:
                     yield str(exc)
-                    continue
-                for name, facts in (manifest or {"files": {}})["files"].items():
-                    yield from _faults(path / name, table, facts, path)
 
-
-def _faults(path: Path, table: str, facts: dict[str, Any], unit: Path) -> Iterator[str]:
-    """What is wrong with a file, if anything; `unit` is what to delete to have it made again."""
-    try:
-        if _facts(path) != facts:
-            yield _damaged(path, _CHANGED, unit)
-        else:
-            tables.check(table, load(path, table))
-    except (*_UNREADABLE, TableError) as exc:
-        yield _damaged(path, exc, unit)
+    def _check(self, path: Path, table: str) -> None:
+        """Raise StoreError or TableError where something in a table's folder is not as it should be."""
+        if path.suffix == ".json":
+            tables.check(table, self.read(table, path.stem))
+        elif path.suffix == ".parquet":
+            _grown(path, tables.TABLES[table].kept)
+        elif path.name != "kept" and not path.suffix and not self.manifest_path(table, path.name).exists():
+            raise StoreError(
+                f"{path} has no manifest beside it: a run died there, or an earlier version wrote it; "
+                "no run reads it: delete it"
+            )
 
 
 def load(path: Path, table: str) -> pa.Table:
-    """The rows of a table's Parquet file in its schema; raises ValueError where it has other columns."""
+    """The rows of a table's Parquet file in its schema; raises DamagedError where it has others."""
     schema = tables.TABLES[table].schema
-    data = pq.ParquetFile(path, page_checksum_verification=True).read()
-    if data.schema.names != schema.names:
-        raise ValueError(f"columns are {data.schema.names}, expected {schema.names}")
-    return data.cast(schema)
+    with _readable(path):
+        data = pq.ParquetFile(path, page_checksum_verification=True).read()
+        if data.schema.names != schema.names:
+            raise ValueError(f"columns are {data.schema.names}, expected {schema.names}")
+        return data.cast(schema)
 
 
 def _grown(path: Path, schema: pa.Schema) -> pa.Table:
     """Kept rows in a schema that may have gained or lost columns since they were kept."""
-    found = pq.ParquetFile(path, page_checksum_verification=True).read()
-    if missing := [f.name for f in schema if f.name not in found.schema.names and not f.nullable]:
-        raise ValueError(f"it lacks {', '.join(missing)}")
-    nulls = pa.nulls(len(found))
-    columns = [found[n] if n in found.schema.names else nulls for n in schema.names]
-    return pa.table(dict(zip(schema.names, columns, strict=True))).cast(schema)
+    with _readable(path):
+        found = pq.ParquetFile(path, page_checksum_verification=True).read()
+        if missing := [f.name for f in schema if f.name not in found.schema.names and not f.nullable]:
+            raise ValueError(f"it lacks {', '.join(missing)}")
+        nulls = pa.nulls(len(found))
+        columns = [found[n] if n in found.schema.names else nulls for n in schema.names]
+        return pa.table(dict(zip(schema.names, columns, strict=True))).cast(schema)
 
 
 def _write(parts: Iterator[pa.Table], schema: pa.Schema, path: Path) -> int:
@@ -284,23 +315,34 @@ def _leaf(field: pa.Field) -> str:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"bytes": path.stat().st_size, "sha256": digest}
+    return {"bytes": path.stat().st_size, "sha256": fingerprint.sha256(path)}
 
 
-def _damaged(path: Path, why: object, unit: Path) -> str:
-    reason = " ".join(str(why).split())
-    return f"{path} is damaged ({reason}); delete {unit} and run again: only that is made again"
+def _read_back(path: Path, rows: int) -> None:
+    """Raise OSError where a file that was just written does not hold these rows."""
+    found = pq.read_metadata(path).num_rows
+    if found != rows:
+        raise OSError(errno.EIO, f"{found} of {rows} rows are there after writing")
 
 
 @contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """Turn an error of the operating system into one line that says what to do."""
+def _readable(path: Path) -> Iterator[None]:
+    """Tell apart why a file cannot be read: it is damaged, the machine failed, or memory is short."""
     try:
         yield
-    except OSError as exc:
-        raise StoreError(
-            f"cannot write to {folder}: {exc.strerror or exc}; "
-            "free some space, make it writable, or choose another folder with DATA (--data)"
-        ) from exc
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as exc:  # over damaged Parquet too
+        if lacks_memory(exc):
+            raise short_of_memory(f"to read {path}", exc) from exc
+        if isinstance(exc, FileNotFoundError):
+            raise DamagedError(_damaged(path, "it is missing")) from exc
+        if isinstance(exc, OSError) and exc.errno:  # the file may be whole
+            raise StoreError(
+                f"cannot read {path}: {exc.strerror or exc}; make it readable, or choose another folder "
+                "with DATA (--data)"
+            ) from exc
+        raise DamagedError(_damaged(path, exc)) from exc
+
+
+def _damaged(path: Path, why: object) -> str:
+    reason = " ".join(str(why).split())[:200]
+    return f"{path} is damaged ({reason}); a run that needs it sets it aside and makes it anew"

@@ -39,7 +39,7 @@ asked as (
             when 'chance' then kind != 'none'
             else similarity >= least_similarity and normalised_activation >= least_activation
         end as is_found,
-        kinds is null or list_contains(kinds, if(way = 'chance', likely_kind, kind)) as is_asked,
+        kinds is null or list_contains(kinds, case when way = 'chance' then likely_kind else kind end) as is_asked,
         -- what was not verified may yet be selective
         least_selectivity is null
         or coalesce(selectivity >= least_selectivity, normalised_activation is null) as is_selective
@@ -49,8 +49,8 @@ reasons as (
     select
         *,
         case
-            when not is_asked then if(is_found, 'KINDS', null)
-            when not is_selective then if(is_found, 'SELECTIVITY', null)
+            when not is_asked then case when is_found then 'KINDS' end
+            when not is_selective then case when is_found then 'SELECTIVITY' end
             when way = 'chance' and q > fdr and q <= 0.5 and coverage >= least_coverage then 'FDR'
             when way = 'chance' and q <= fdr and coverage < least_coverage and coverage >= 0.2 then 'COVERAGE'
             when way = 'thresholds' and similarity < least_similarity then 'SIMILARITY'
@@ -63,7 +63,8 @@ valued as (
         *,
         case setting
             -- what was not verified needs more, if verification adds nothing
-            when 'FDR' then ceil(least(1, if(normalised_activation is null, q / 0.75, q)) * 1000) / 1000
+            when 'FDR'
+                then ceil(least(1, q / case when normalised_activation is null then 0.75 else 1 end) * 1000) / 1000
             when 'COVERAGE' then floor(coverage * 100) / 100
             when 'ACTIVATION' then floor(normalised_activation * 100) / 100
             when 'SIMILARITY' then floor(similarity * 100) / 100

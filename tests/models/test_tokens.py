@@ -2,8 +2,8 @@
 
 import json
 
-import pytest
 import model_folders
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, models

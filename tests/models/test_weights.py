@@ -2,8 +2,8 @@
 
 import shutil
 
-import pytest
 import model_folders
+import pytest
 import torch
 
 from pipeline.config import Config

@@ -11,19 +11,10 @@ import sys
 import tokenize
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, after
 
-from pipeline.plan import STAGES, stages
+from pipeline.plan import STAGES
 from pipeline.run import run
-
-
-def after(config, *first):
-    """These tables and all that are made from them."""
-    found = set(first)
-    for stage in stages(config):
-        if found & set(stage.reads):
-            found.add(stage.table)
-    return found
 
 
 @pytest.fixture
@@ -201,7 +192,7 @@ def test_the_plan_tells_of_tables_made_with_another_version_of_a_package_that_de
     small, tmp_path
 ):
     shutil.copytree(small.data, tmp_path / "data")
-    for path in (tmp_path / "data/store").glob("*/*/manifest.json"):
+    for path in (tmp_path / "data/store").glob("*/*.json"):
         manifest = json.loads(path.read_text())
         manifest["packages"] |= {"torch": "0.0.1"} if "torch" in manifest["packages"] else {}
         path.write_text(json.dumps(manifest))

@@ -3,6 +3,7 @@
 import dataclasses
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 from multiprocessing import forkserver
@@ -16,10 +17,10 @@ import pytest
 from conftest import assert_same_rows
 
 import pipeline
-from pipeline import tables
+from pipeline import cli, tables
 from pipeline.engine.engines import InProcess
 from pipeline.engine.made import Tables
-from pipeline.errors import StoreError, UserError
+from pipeline.errors import UserError
 from pipeline.plan import plan
 from pipeline.results import database
 from pipeline.run import run, store_of
@@ -208,15 +209,47 @@ def test_a_killed_run_continues_and_ends_with_the_same_rows(unmeasured, small_ta
         assert_same_rows(data, small_tables[name])
 
 
-def test_a_damaged_table_is_reported_and_made_anew_once_deleted(copy, small_tables):
-    folder = store_of(copy).path("maps", plan(copy)["maps"].key)
-    [part] = folder.glob("*.parquet")
-    part.write_bytes(part.read_bytes()[:-20])
-    with pytest.raises(StoreError, match=r"delete .*/maps/.* and run again"):
-        run(copy)
-    shutil.rmtree(folder)
-    assert run(copy).made
-    assert all_rows(copy)["maps"].equals(small_tables["maps"])
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def test_all_that_is_damaged_is_set_aside_and_made_anew_in_one_run(copy, small_tables, capsys):
+    store, planned = store_of(copy), plan(copy)
+    harm = {"maps": cut, "words": flip, "similarity": empty, "vectors": Path.unlink}
+    for table, harmed in harm.items():
+        harmed(store.path(table, planned[table].key) / "part-00000.parquet")
+    manifests = {"verdicts": empty, "encodings": cut, "descriptions": lambda path: path.write_text("[]")}
+    for table, harmed in manifests.items():
+        harmed(store.manifest_path(table, planned[table].key))
+    engine = Watching()
+    assert run(copy, engine).made
+    err = capsys.readouterr().err
+    for table in (*harm, *manifests):
+        assert len(re.findall(f"WARNING: .*/{table}/.* is damaged .*makes it anew", err)) == 1, table
+    assert engine.measured == []
+    for name, data in all_rows(copy).items():
+        assert data.equals(small_tables[name]), name
+    assert list(store.faults()) == []
+    assert not run(copy).made
+
+
+def test_the_plan_says_what_is_damaged_and_changes_nothing(copy, capsys):
+    cut(store_of(copy).path("maps", plan(copy)["maps"].key) / "part-00000.parquet")
+    given = [f"--{n}={getattr(copy, n)}" for n in ("source", "text", "neurons", "similarity", "activation")]
+    before = sorted(Path(copy.data).rglob("*"))
+    assert cli.main(["plan", *given, f"--synonyms={copy.synonyms}", f"--data={copy.data}"]) == 0
+    assert re.search(r"^030 maps +to do +.* is damaged", capsys.readouterr().out, re.M)
+    assert sorted(Path(copy.data).rglob("*")) == before
 
 
 def test_no_candidates_give_an_empty_result_and_no_error(copy):

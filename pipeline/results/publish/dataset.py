@@ -6,7 +6,6 @@ and `feature-neurons.json`, which says what every table was made from. Equal res
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 from dataclasses import dataclass
@@ -22,10 +21,12 @@ from pipeline.resources import resource
 from pipeline.results import database, folders
 from pipeline.results.publish import card
 from pipeline.tables import TABLES, VERSION, VIEWS, fingerprint
+from pipeline.tables.columns import CALL
 
 _FILES = re.compile(r"[a-z_]+/train-\d{5}-of-\d{5}\.parquet|README\.md|neurons\.sql|LICENSE-WordNet\.txt")
 _SHARD_BYTES = 512 * 2**20
 _WORDNET = "LICENSE-WordNet.txt"
+_CALL = {column.name for column in CALL}  # when it was asked, and at what price
 # settings that views read
 _ASKED = ("fdr", "coverage", "kinds", "similarity", "activation", "selectivity", "windows_per_call")
 
@@ -60,7 +61,7 @@ def write(config: Config, tables: Tables, folder: Path, repo: str) -> Dataset:
             manifest = tables.facts(table)
             made[table] = dict(key=planned.key, rows=manifest["rows"], files=files)
             made[table] |= {name: manifest[name] for name in ("made_of", "packages", "python")}
-        tag = f"v{VERSION}-{fingerprint.of_value([made[table]['files'] for table in made])[:8]}"
+        tag = tag_of(tables)
         (new / "neurons.sql").write_text(_views(made, tables), encoding="utf-8")
         if EMBEDDED in (config.model, config.text):
             shutil.copyfile(resource("data/demo") / _WORDNET, new / _WORDNET)
@@ -77,6 +78,27 @@ def write(config: Config, tables: Tables, folder: Path, repo: str) -> Dataset:
         )
     sizes = {p.relative_to(folder).as_posix(): p.stat().st_size for p in folder.rglob("*") if p.is_file()}
     return Dataset(folder, tag, dict(sorted(sizes.items())))
+
+
+def tag_of(tables: Tables) -> str:
+    """The version of the tables and a fingerprint of what decides their rows: equal rows have equal ones.
+
+    Bytes do not decide: an activation differs in its seventh digit with the batches, the machine and the
+    packages that it was measured with. Of what a language model answered, the answers decide; nothing
+    decides of a table without rows.
+    """
+    decides: dict[str, str] = {}
+    for table, planned in tables.planned.items():
+        if not tables.n_rows(table):
+            decides[table] = ""
+        elif planned.stage.keep and planned.stage.keep.paid:
+            call = [name for name in TABLES[table].schema.names if name in _CALL]
+            decides[table] = fingerprint.of_table(tables[table].drop_columns(call))
+        else:
+            keys = planned.made_of["inputs"].items()
+            inputs = {name: decides[name] if key == tables.planned[name].key else key for name, key in keys}
+            decides[table] = fingerprint.of_value({**planned.made_of, "inputs": inputs})
+    return f"v{VERSION}-{fingerprint.of_value(decides)[:8]}"
 
 
 def settings(tables: Tables) -> dict[str, Any]:
@@ -104,12 +126,7 @@ def shards(part: Path, folder: Path, max_bytes: int = _SHARD_BYTES) -> dict[str,
             with pq.ParquetWriter(folder / name, source.schema_arrow, compression="zstd") as writer:
                 for group in range(i * groups // count, (i + 1) * groups // count):
                     writer.write_table(source.read_row_group(group))
-    return {name: _sha256(folder / name) for name in names}
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {name: fingerprint.sha256(folder / name) for name in names}
 
 
 def _views(made: dict[str, Any], tables: Tables) -> str:

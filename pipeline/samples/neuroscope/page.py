@@ -21,7 +21,7 @@ import orjson
 import pyarrow as pa
 
 from pipeline import tables
-from pipeline.errors import PageError
+from pipeline.errors import PageError, lacks_memory, short_of_memory
 from pipeline.printable import line
 
 PARSER = 2  # version of the parser; raise it with every change of the rows that a page gives
@@ -116,8 +116,8 @@ class _Row:
 
 
 def _steps(soup: Any) -> Iterator[tuple[str, Any]]:
-    """Beginnings and ends of elements, and texts, in the order of the document; PageError where it is as deep
-    as lxml goes, which leaves out what is below."""
+    """Beginnings and ends of elements, and texts, in the document's order; PageError where it is as deep as
+    lxml goes, which leaves out what is below."""
     from bs4.element import PreformattedString
 
     open_ = [(soup, iter(soup.contents))]
@@ -313,6 +313,8 @@ def _table(texts: list[dict[str, Any]], *, model: str, layer: int, neuron: int) 
         tokens = pa.array([text["tokens"] for text in texts], pa.list_(pa.string()))
         values = pa.array([text["values"] for text in texts], pa.list_(pa.float32()))
     except (pa.ArrowException, TypeError, ValueError, OverflowError, RecursionError) as exc:
+        if lacks_memory(exc):
+            raise short_of_memory("to read a page", exc) from exc
         told = line(str(exc))[:100]
         raise PageError(f"expected tokens of text and values of numbers, found {told}") from exc
     if tokens.values.null_count:

@@ -60,8 +60,9 @@ class PageStore:
     """A site's kept pages; safe to use from several threads.
 
     With `only_read` nothing is changed in it. Where the folder can be written, what a process that was
-    killed left unfinished is undone. `commit_every` pages are written together: raised where pages are
-    cheap to get again, since every commit waits for the disk.
+    killed left unfinished is undone, and a file that is no such store is set aside, and said.
+    `commit_every` pages are written together: raised where pages are cheap to get again, since every commit
+    waits for the disk.
     """
 
     def __init__(self, path: Path, *, only_read: bool = False) -> None:
@@ -73,17 +74,28 @@ class PageStore:
             protected = only_read and not os.access(path.parent, os.W_OK)
             mode = "ro" if protected else "rw" if only_read else "rwc"
             with _locked(path.parent):  # SQLite does not wait while another process creates the file
-                self._con = sqlite3.connect(
-                    f"{path.resolve().as_uri()}?mode={mode}",
-                    uri=True,
-                    check_same_thread=False,
-                    isolation_level=None,
-                    timeout=60,
-                )
-                if not protected:
-                    self._con.executescript(_SCHEMA)
+                try:
+                    self._open(mode)
+                except sqlite3.DatabaseError as exc:
+                    if protected or _is_usable(exc):
+                        raise
+                    aside = path.with_suffix(".damaged")
+                    tell(f"WARNING: {path} is damaged ({exc}); set aside as {aside}")
+                    path.replace(aside)
+                    self._open("rwc")
                 if only_read:
                     self._con.execute("pragma query_only = on")
+
+    def _open(self, mode: str) -> None:
+        self._con = sqlite3.connect(
+            f"{self.path.resolve().as_uri()}?mode={mode}",
+            uri=True,
+            check_same_thread=False,
+            isolation_level=None,
+            timeout=60,
+        )
+        if mode != "ro":
+            self._con.executescript(_SCHEMA)
 
     def close(self) -> None:
         """Close the file, once no thread is using it; threads that use it later get a StoreError."""
@@ -202,8 +214,7 @@ class PageStore:
         try:
             yield
         except (sqlite3.DatabaseError, ValueError, TypeError) as exc:
-            usable = isinstance(exc, sqlite3.OperationalError) and "no such" not in str(exc)
-            if usable:
+            if _is_usable(exc):
                 raise StoreError(
                     f"cannot use {self.path}: {exc}; free some space, make it writable, or choose another "
                     "folder with DATA (--data)"
@@ -215,6 +226,11 @@ class PageStore:
             raise StoreError(
                 f"cannot use {self.path}: {exc.strerror or exc}; choose another folder with DATA (--data)"
             ) from exc
+
+
+def _is_usable(exc: Exception) -> bool:
+    """Whether an error is of the disk or of another process, and not of the file."""
+    return isinstance(exc, sqlite3.OperationalError) and "no such" not in str(exc)
 
 
 @contextmanager

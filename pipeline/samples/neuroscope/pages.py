@@ -23,7 +23,7 @@ from pipeline import tables
 from pipeline.config import EMBEDDED, Config
 from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage, runs_of
-from pipeline.errors import PageError, StoreError, UserError
+from pipeline.errors import DamagedError, PageError, UserError
 from pipeline.printable import line
 from pipeline.progress import progress
 from pipeline.samples.neuroscope.page import MOST, Shape, page_path, parse_index, parse_page
@@ -190,17 +190,25 @@ def readable_pages(config: Config) -> str:
 def _reader(inputs: Inputs, settings: Config) -> Worker:
     """The function from `pages` to the texts of those that are ok.
 
-    Raises StoreError where a kept page is damaged; the next run fetches it again.
+    Raises DamagedError, once all are read, where a kept page is damaged; the next run fetches it again.
     """
 
     def read(shard: pa.Table) -> pa.Table:
         readable = shard.filter(pc.field("status") == "ok")
         path_of, parser_of = paths(settings), parsers(settings)
         parts = [tables.empty("samples")]
+        damaged = []
         with PageStore(store_path(settings)) as store:
             all_paths = map(path_of, readable["neuron"].to_pylist())
             for path in progress(all_paths, "samples", unit="page", total=len(readable)):
-                parts.append(parser_of(path)(_body(store, path)).slice(0, settings.samples))
+                if (body := store.body(path)) is None:
+                    store.forget(path)
+                    damaged.append(f"page {path} is damaged in {store.path}")
+                else:
+                    parts.append(parser_of(path)(body).slice(0, settings.samples))
+        if damaged:
+            more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+            raise DamagedError(f"{damaged[0]}{more}; run again: only what is damaged is fetched")
         samples = pa.concat_tables(parts)
         page_of_row = np.repeat(np.arange(len(readable)), [len(part) for part in parts[1:]])
         for name in ("address", "fetched", "page_sha256"):
@@ -209,15 +217,6 @@ def _reader(inputs: Inputs, settings: Config) -> Worker:
         return samples.combine_chunks()
 
     return read
-
-
-def _body(store: PageStore, path: str) -> bytes:
-    """A kept page; raises StoreError where it is damaged, and marks it to be fetched again."""
-    body = store.body(path)
-    if body is None:
-        store.forget(path)
-        raise StoreError(f"page {path} is damaged in {store.path}; run again: only that is fetched")
-    return body
 
 
 OF_SITE = ("model", "weights", "layer", "neurons", "data")  # which pages, and where they are kept

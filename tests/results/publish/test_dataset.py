@@ -4,12 +4,15 @@ import dataclasses
 import json
 import shutil
 import subprocess
+from pathlib import Path
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import rows
+from conftest import after, rows
 from datasets import load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,7 +24,8 @@ from pipeline.plan import plan
 from pipeline.results import render
 from pipeline.results.publish import card, dataset
 from pipeline.run import run, store_of
-from pipeline.tables import TABLES, VERSION
+from pipeline.tables import TABLES, VERSION, empty, fingerprint
+from pipeline.tables.store import Store
 
 
 def tables_of(config):
@@ -75,6 +79,45 @@ def test_other_rows_have_another_tag(made, small, tmp_path):
     found = dataset.write(other, run(other), tmp_path / "set", "ada/neurons")
     assert found.tag != made.tag
     assert found.tag.startswith(f"v{VERSION}-")
+
+
+def test_activations_measured_in_other_batches_have_the_same_tag(made, small, tmp_path):
+    own = dataclasses.replace(small, data=str(tmp_path / "data"))
+    shutil.copytree(small.data, own.data)
+    generator = np.random.default_rng(0)
+    for path in Path(own.data).glob("store/activations/kept/*/*.parquet"):
+        kept = pq.read_table(path)
+        values = kept["activation"].to_numpy() * (1 + 2e-6 * generator.uniform(-1, 1, len(kept)))
+        values = pa.array(values, pa.float32(), from_pandas=True)
+        place = kept.schema.get_field_index("activation")
+        pq.write_table(kept.set_column(place, kept.schema.field(place), values), path)
+    for path in Path(own.data).glob("store/*/*.json"):
+        if path.parent.name in after(own, "activations"):
+            path.unlink()
+    found = dataset.write(own, run(own), tmp_path / "set", "ada/neurons")
+    assert found.tag == made.tag
+    files = [
+        json.loads((each.folder / "feature-neurons.json").read_text())["tables"] for each in (found, made)
+    ]
+    measured = ("activations", "retentions", "averages", "feature_neurons")
+    assert all(files[0][table]["files"] != files[1][table]["files"] for table in measured)
+    assert files[0]["maps"] == files[1]["maps"]
+
+
+def test_other_answers_of_a_language_model_have_another_tag_and_other_prices_have_not(small, tmp_path):
+    own = dataclasses.replace(small, describer="openai", describer_model="m", data=str(tmp_path))
+    said = dict(describer="m", description="colours", status="ok")
+
+    def tag(**more):
+        tables = Tables(Store(tmp_path / fingerprint.of_value(more)), plan(own))
+        for table, planned in tables.planned.items():
+            data = rows(table, said | more) if table == "descriptions" else empty(table)
+            tables.store.write(table, planned.key, data, {"created": "", "warnings": [], "made_of": {}})
+        return dataset.tag_of(tables)
+
+    assert tag(description="numbers") != tag()
+    assert tag(status="length", description=None) != tag()
+    assert tag(tries=2, most_usd=0.5) == tag()
 
 
 def test_nothing_private_is_in_it(made, small):
@@ -208,7 +251,7 @@ def test_a_damaged_table_is_not_published(small, tmp_path):
     content = bytearray(part.read_bytes())
     content[5000] ^= 0xFF
     part.write_bytes(content)
-    with pytest.raises(StoreError, match=r"is damaged.*run again"):
+    with pytest.raises(StoreError, match=r"is damaged.*makes it anew"):
         dataset.write(own, tables, tmp_path / "set", "ada/neurons")
     assert not (tmp_path / "set").exists()
 

@@ -121,7 +121,7 @@ def test_a_link_out_of_the_folder_is_not_followed(config, written, tmp_path):
     assert counts(local) == {"ok": N_NEURONS - 1, "refused": 1}
 
 
-def test_a_damaged_file_of_pages_is_reported_with_the_way_out(config):
+def test_a_damaged_file_of_pages_is_told_and_one_that_is_no_store_is_set_aside(config, capsys):
     fetch.collect(config)
     path = pages.store_path(config)
     with sqlite3.connect(path) as con:
@@ -130,19 +130,23 @@ def test_a_damaged_file_of_pages_is_reported_with_the_way_out(config):
         [fault] = store.faults()
     assert "page tiny/0/3.html is damaged; the next run fetches it again" in fault
     path.write_bytes(b"no database" * 1000)
-    with pytest.raises(StoreError, match="is damaged .*; delete it and run again"):
-        fetch.collect(config)
+    fetch.collect(config)
+    assert f"WARNING: {path} is damaged (file is not a database); set aside" in capsys.readouterr().err
+    assert path.with_suffix(".damaged").read_bytes().startswith(b"no database")
+    assert counts(config) == {"ok": N_NEURONS}
 
 
-def test_only_a_page_that_was_damaged_in_the_store_is_fetched_again(config, served, undisturbed):
+def test_only_pages_that_were_damaged_in_the_store_are_fetched_again(config, served, undisturbed):
     fetch.collect(config)
     with sqlite3.connect(pages.store_path(config)) as con:
-        con.execute("update pages set body = x'00' where path = 'tiny/0/3.html'")
-    with pytest.raises(StoreError, match=r"page tiny/0/3\.html is damaged .*; run again: only that"):
+        con.execute("update pages set body = x'00' where path in ('tiny/0/3.html', 'tiny/0/5.html')")
+    with pytest.raises(
+        StoreError, match=r"page tiny/0/3\.html is damaged .* \(and 1 more\); run again: only"
+    ):
         read_kept(config)
     served.log.clear()
     fetch.collect(config)
-    assert set(served.asked()) == {"robots.txt", "tiny/0/3.html"}
+    assert set(served.asked()) == {"robots.txt", "tiny/0/3.html", "tiny/0/5.html"}
     assert samples(config).equals(undisturbed)
 
 
