@@ -62,7 +62,8 @@ VENDORS = {
     "httpx2": {"generation.chat", "results.publish.hub"},
     "huggingface_hub": {"results.publish.hub"},
 }
-LAZY = {"models.resumed_passes", "models.blocks"}  # themselves imported only when they are used
+LAZY = {"models.resumed_passes", *(name for name in MODULES if name.startswith("models.blocks."))}
+# themselves imported only when they are used
 HEAVY = {"openai", "torch", "transformer_lens", "transformers", "gensim", "datasets", "pandas"}
 HEAVY |= {"safetensors"}
 STAGE_MODULES = sorted({stage.module.removeprefix("pipeline.") for stage in STAGES if stage.module})

@@ -23,7 +23,7 @@ from pipeline.models import folder, random_weights
 if TYPE_CHECKING:
     import torch
 
-    from pipeline.models.blocks import Tower
+    from pipeline.models.blocks.block import Tower
 
 _NATIVE = "TransformerLensNative"
 _LEGACY = ("NeelNanda/", "ArthurConmy/", "Baidicoot/")
@@ -129,9 +129,9 @@ class LanguageModel:
     def tower(self, layer: int) -> Tower | None:
         """The model up to a layer, for computing variants of a text from what they share with it; None
         where its form is not known."""
-        from pipeline.models import blocks
+        from pipeline.models.blocks import forms
 
-        return blocks.tower(self.bridge.original_model, layer)
+        return forms.tower(self.bridge.original_model, layer)
 
     def activations(self, ids: torch.Tensor, layer: int) -> torch.Tensor:
         """Activation of every neuron of `layer` at every token.

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from pipeline.models.blocks import Block, Tower
+from pipeline.models.blocks.block import Block, Places, Tower
 from pipeline.models.phrases import Batch, Run, Text
 
 _LEAST = -80.0  # a score further below the highest adds nothing, and its exponential is slow
@@ -144,13 +144,11 @@ def _texts(tower: Tower, texts: list[Text], queries: int) -> list[_Cache]:
     length = max([1, *(text.seen for text in texts)])
     ids = torch.tensor([(text.ids[: text.seen] + [0] * length)[:length] for text in texts])
     shape = ids.shape
-    place = torch.arange(length, device=tower.device).repeat(len(texts))
-    x = tower.embed(_moved(ids.flatten(), tower), place)  # (text and position, d_model)
-    step = torch.arange(min(length, queries), device=tower.device)
-    later = step > step[:, None]
+    places = Places(torch.arange(length, device=tower.device).repeat(len(texts)))
+    x = tower.embed(_moved(ids.flatten(), tower), places.of)  # (text and position, d_model)
     caches = []
     for block in tower.blocks:
-        heads = block.heads(block.ln1(x), place)
+        heads = block.heads(block.ln1(x), places)
         q, k, v = (part.unflatten(0, shape).transpose(1, 2) for part in heads)
         caches.append((k.contiguous(), v.contiguous()))
         if block is tower.blocks[-1]:
@@ -158,53 +156,67 @@ def _texts(tower: Tower, texts: list[Text], queries: int) -> list[_Cache]:
         parts = []
         for start in range(0, length, queries):
             stop = min(length, start + queries)
-            hidden = later[: stop - start, : stop - start]
-            parts.append(_attend(block, q[:, :, start:stop], k[:, :, :stop], v[:, :, :stop], hidden)[0])
-        x = _onwards(block, x, torch.cat(parts, 2).transpose(1, 2).flatten(0, 1))
+            first, hidden = _hidden(start, stop, block.window, tower.device)
+            parts.append(
+                _attend(block, q[:, :, start:stop], k[:, :, first:stop], v[:, :, first:stop], hidden)[0]
+            )
+        x = block.onwards(x, torch.cat(parts, 2).transpose(1, 2).flatten(0, 1))
     return caches
+
+
+def _hidden(start: int, stop: int, window: int | None, device: torch.device) -> tuple[int, torch.Tensor]:
+    """The first token that any of those from `start` to before `stop` sees, and what each of these does not
+    see of the last ones (token, some last tokens)."""
+    token = torch.arange(start, stop, device=device)[:, None]
+    if window is None or window >= stop:
+        return 0, token < token.T
+    first = max(0, start - window + 1)
+    seen = torch.arange(first, stop, device=device)
+    return first, (seen > token) | (seen <= token - window)
 
 
 def _runs(tower: Tower, runs: list[tuple[int, Run]], caches: list[_Cache]) -> torch.Tensor:
     """The neuron of each run at each of its tokens (run, token), padded with minus infinity."""
     layout = _Layout.of(runs, tower)
-    x = tower.embed(layout.ids, layout.place)
+    x = tower.embed(layout.ids, layout.places.of)
     for block, (keys, values) in zip(tower.blocks, caches, strict=True):
-        q, k, v = block.heads(block.ln1(x), layout.place)
+        q, k, v = block.heads(block.ln1(x), layout.places)
         own_q, own_k, own_v = (layout.by_run(part).transpose(1, 2) for part in (q, k, v))
-        attended = _attend(block, own_q, own_k, own_v, layout.later)
+        attended = _attend(block, own_q, own_k, own_v, layout.later(block.window))
         own_mixed, own_sum = (layout.of_runs(part) for part in attended)
-        text_k, text_v = (part[layout.rows, :, : layout.length] for part in (keys, values))
+        first, unseen = layout.unseen(block.window)
+        text_k, text_v = (part[layout.rows, :, first : layout.length] for part in (keys, values))
         text_q = layout.by_text(q).transpose(1, 2)
-        mixed, sum_ = _attend(block, text_q, text_k, text_v, layout.unseen)
+        mixed, sum_ = _attend(block, text_q, text_k, text_v, unseen)
         share = torch.sigmoid(layout.of_texts(sum_) - own_sum)  # of attention that goes to the text
         mixed = own_mixed.lerp(layout.of_texts(mixed), share.to(own_mixed.dtype))
         if block is tower.blocks[-1]:
-            middle = x if block.parallel else x + block.out(mixed.flatten(1))
+            middle = x if block.parallel else block.attended(x, mixed)
             found = block.neurons(block.ln2(middle), layout.neuron)
             return layout.by_run(found, -torch.inf)
-        x = _onwards(block, x, mixed)
+        x = block.onwards(x, mixed)
     raise AssertionError("a tower has blocks")
 
 
 def _attend(
     block: Block, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, hidden: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention of q to k and v (row, head, token, d_head), and the log of the scores' sum (row, head,
-    token, 1); `hidden` (row or 1, 1, token, seen) is what a token must not see of the last ones."""
-    scores = (q * block.scale) @ k.transpose(2, 3)
+    """Attention of q (row, head, token, d_head) to k and v, and the log of the scores' sum (row, head,
+    token, 1); `hidden` (row or 1, 1, token, seen) is what a token must not see of the last ones.
+
+    Heads that share a key follow each other, and are multiplied with it as if they were tokens.
+    """
+    shape, by_key = q.shape[:3], (q.shape[0], k.shape[1], -1)
+    q = (q * block.scale).reshape(*by_key, q.shape[3])
+    scores = (q @ k.transpose(2, 3)).reshape(*shape, k.shape[2])
     if block.cap > 0:
         scores = block.cap * torch.tanh(scores / block.cap)
     scores[..., scores.shape[-1] - hidden.shape[-1] :].masked_fill_(hidden, _HIDDEN)
     highest = scores.amax(-1, keepdim=True)
     scores = scores.sub_(highest).clamp_(min=_LEAST).exp_()
     total = scores.sum(-1, keepdim=True)
-    return (scores @ v).div_(total), total.log() + highest
-
-
-def _onwards(block: Block, x: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
-    """The residual stream after a block, given the output of its heads (token, head, d_head)."""
-    middle = x + block.out(mixed.flatten(1))
-    return middle + block.mlp(block.ln2(x if block.parallel else middle))
+    mixed = (scores.reshape(*by_key, k.shape[2]) @ v).reshape(*shape, v.shape[3])
+    return mixed.div_(total), total.log() + highest
 
 
 @dataclass(frozen=True)
@@ -213,7 +225,7 @@ class _Layout:
     padding, and (text, token) or (run, token) for attention."""
 
     ids: torch.Tensor  # (token)
-    place: torch.Tensor  # (token); place in its text
+    places: Places
     neuron: torch.Tensor  # (token); the neuron asked for
     rows: slice  # the texts they are of
     length: int  # tokens of those texts that any of them sees
@@ -221,8 +233,11 @@ class _Layout:
     text_slot: torch.Tensor  # (token); place in (text, token) counted through
     run_shape: tuple[int, int]
     run_slot: torch.Tensor  # the same in (run, token)
-    unseen: torch.Tensor  # (text, 1, token, some last tokens of the text); where a run has already begun
-    later: torch.Tensor  # (token, token); what comes later in a run
+    first: int  # the lowest place of any of these tokens, and the end of the last one
+    end: int
+    begun: torch.Tensor  # (text, token); where its run begins
+    text_place: torch.Tensor  # (text, token); its own place
+    _windows: dict[int | None, tuple[int, torch.Tensor]] = field(default_factory=dict, init=False)
 
     @staticmethod
     def of(runs: list[tuple[int, Run]], tower: Tower) -> _Layout:
@@ -238,21 +253,44 @@ class _Layout:
         run_shape = (len(runs), int(sizes.max()))
         text_slot = text * text_shape[1] + of_text
         length = max(1, int(firsts.max()))
-        begun = np.zeros(text_shape, np.int64)
-        begun.flat[text_slot] = firsts[run]
-        tail = np.arange(min(length - 1, int(firsts.min())), length)
+        place = firsts[run] + token
+        begun, text_place = np.zeros((2, *text_shape), np.int64)
+        begun.flat[text_slot], text_place.flat[text_slot] = firsts[run], place
         ids = np.fromiter((i for _, each in runs for i in each.ids), np.int64, len(run))
         neuron = np.array([each.neuron for _, each in runs])[run]
-        later = np.triu(np.ones((run_shape[1], run_shape[1]), bool), 1)
-        arrays = dict(ids=ids, place=firsts[run] + token, neuron=neuron, text_slot=text_slot, later=later)
-        arrays |= dict(run_slot=run * run_shape[1] + token, unseen=(tail >= begun[..., None])[:, None])
+        arrays = dict(ids=ids, neuron=neuron, text_slot=text_slot, begun=begun, text_place=text_place)
+        arrays |= dict(run_slot=run * run_shape[1] + token)
         return _Layout(
             **{name: _moved(torch.from_numpy(array), tower) for name, array in arrays.items()},
+            places=Places(_moved(torch.from_numpy(place), tower)),
             rows=slice(runs[0][0], runs[-1][0] + 1),
             length=length,
             text_shape=text_shape,
             run_shape=run_shape,
+            first=int(firsts.min()),
+            end=int(place.max()) + 1,
         )
+
+    def later(self, window: int | None) -> torch.Tensor:
+        """What no token of a run sees of the run itself (token, token)."""
+        return _hidden(0, self.run_shape[1], window, self.ids.device)[1]
+
+    def unseen(self, window: int | None) -> tuple[int, torch.Tensor]:
+        """The first token of a text that any of these sees, and what each does not see of the text's last
+        ones, since its run has begun or its window ends (text, 1, token, some last tokens)."""
+        if window is not None and window >= self.end:
+            window = None
+        if window not in self._windows:
+            last = self.length - 1
+            first = 0 if window is None else max(0, min(last, self.first - window + 1))
+            seen = torch.arange(
+                min(last, self.first) if window is None else first, self.length, device=self.ids.device
+            )
+            hidden = seen >= self.begun[..., None]
+            if window is not None:
+                hidden |= seen <= self.text_place[..., None] - window
+            self._windows[window] = first, hidden[:, None]
+        return self._windows[window]
 
     def by_text(self, values: torch.Tensor) -> torch.Tensor:
         """Values of the tokens in one row (token, ...) as (text, token, ...)."""

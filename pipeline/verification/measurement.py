@@ -101,7 +101,7 @@ def tell(model: LanguageModel, settings: Config) -> None:
     if model.tower(settings.layer) is None:
         print(
             f"activations: {settings.model_name} takes plain batched passes: variants resume where they "
-            "differ only in TransformerLens' native models and those of GPT-2's and GPT-NeoX's form",
+            "differ only in TransformerLens' models and those of GPT-2's, GPT-NeoX's and Llama's form",
             file=sys.stderr,
         )
 

@@ -23,7 +23,8 @@ from allocated import allocated
 from bench import best_of
 
 from pipeline.config import Config
-from pipeline.models import batches, blocks, language_model, resumed_passes
+from pipeline.models import batches, language_model, resumed_passes
+from pipeline.models.blocks import forms
 from pipeline.models.language_model import LanguageModel
 from pipeline.models.phrases import Batch, Phrase, Text
 from pipeline.plan import plan
@@ -130,7 +131,7 @@ def shaped(model: LanguageModel, low: LanguageModel, prefix: int) -> dict[str, o
     """One phrase of 55 variants after a prefix, in float32 and bfloat16."""
     text = phrase(prefix)
     all_ids = [text.ids[:first] + ids for first, ids in text.phrases[0].variants]
-    towers = [blocks.tower(each.bridge.original_model, LAYER) for each in (model, low)]
+    towers = [forms.tower(each.bridge.original_model, LAYER) for each in (model, low)]
     work = [lambda tower=tower: resumed_passes.peaks(tower, [text], BATCH) for tower in towers]
     # the machine's speed changes from minute to minute: everything in turn, the best of each counts
     kinds = torch.float32, torch.bfloat16

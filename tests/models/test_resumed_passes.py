@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from transformer_lens.config import TransformerBridgeConfig
 from transformer_lens.model_bridge import TransformerBridge
 
-from pipeline.models import blocks, resumed_passes
+from pipeline.models import resumed_passes
+from pipeline.models.blocks import forms
 from pipeline.models.language_model import LanguageModel
 from pipeline.models.phrases import Batch, Phrase, Text
 
@@ -122,7 +123,7 @@ def test_every_variant_equals_a_whole_pass_whatever_the_batches(model, data):
     given_texts = data.draw(st.lists(texts(), min_size=1, max_size=3))
     layer = data.draw(st.integers(0, N_LAYERS - 1))
     sizes = data.draw(st.sampled_from([(1, 10**9), (10**6, 1), (60, 30_000), (10**6, 10**9)]))
-    tower = blocks.tower(model.bridge.original_model, layer)
+    tower = forms.tower(model.bridge.original_model, layer)
     for block in tower.blocks:
         block.rows = 10  # fewer than a text has, as are the queries
     found = resumed_passes.peaks(tower, given_texts, Batch(*sizes, queries=7))
@@ -145,8 +146,8 @@ def test_every_variant_equals_a_whole_pass_whatever_the_batches(model, data):
 )
 def test_only_causal_models_with_neurons_resume(direction, attn_only, known):
     bridge = native(dict(act_fn="gelu", attention_dir=direction, attn_only=attn_only))
-    assert (blocks.tower(bridge.original_model, 1) is not None) is known
+    assert (forms.tower(bridge.original_model, 1) is not None) is known
 
 
 def test_a_form_that_is_not_known_does_not_resume():
-    assert blocks.tower(type("LlamaForCausalLM", (), {})(), 0) is None
+    assert forms.tower(type("NewForCausalLM", (), {})(), 0) is None

@@ -13,7 +13,8 @@ from conftest import rows
 
 from pipeline.config import Config
 from pipeline.language.word_vectors import Vectors
-from pipeline.models import blocks, language_model, plain_passes, resumed_passes
+from pipeline.models import language_model, plain_passes, resumed_passes
+from pipeline.models.blocks import forms
 from pipeline.models.phrases import Batch, Phrase, Text
 from pipeline.run import run
 from pipeline.verification import activations, deviations, measurement
@@ -218,7 +219,7 @@ def test_batches_obey_the_memory_set(demo, memory, length):
         start = max(1, length - 11)
         variants = [(p, [int(draw.integers(1, 4000)), *ids[p + 1 :]]) for p in range(start, length)] * 3
         texts.append(Text(ids, [Phrase(3, start, length, variants)] * int(draw.integers(1, 4))))
-    tower = blocks.tower(demo.bridge.original_model, 1)
+    tower = forms.tower(demo.bridge.original_model, 1)
     peak = allocated(lambda: resumed_passes.peaks(tower, texts, Batch(10**9, memory)))
     assert memory / 16 < peak < memory
 

@@ -1,0 +1,1 @@
+"""Blocks of models without their hooks, one module per form."""

@@ -1,0 +1,22 @@
+"""Which form a model has, and its tower."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pipeline.models.blocks import gpt2, llama, native, neox
+from pipeline.models.blocks.block import Tower
+
+_FORMS: dict[str, Callable[[Any, int], Tower | None]] = {
+    "NativeModel": native.tower,
+    "GPT2LMHeadModel": gpt2.tower,
+    "GPTNeoXForCausalLM": neox.tower,
+    "LlamaForCausalLM": llama.tower,
+}
+
+
+def tower(model: Any, layer: int) -> Tower | None:
+    """The tower of a bridge's own model; None where it has none of the forms known here."""
+    make = _FORMS.get(type(model).__name__)
+    return None if make is None else make(model, layer)

@@ -1,0 +1,116 @@
+"""Tiny models of every form, their weights random, and what one whole pass per variant gives."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+import transformers
+from tokenizers import Tokenizer, models
+from transformer_lens.model_bridge import TransformerBridge
+
+from pipeline.models.language_model import LanguageModel
+from pipeline.models.phrases import Phrase, Text
+
+N_CTX, N_TOKENS, N_NEURONS, N_LAYERS, WIDTH = 40, 50, 24, 3, 32
+WINDOW = 6  # of forms whose tokens see only the last ones
+SHAPE = dict(
+    num_hidden_layers=N_LAYERS,
+    hidden_size=WIDTH,
+    num_attention_heads=4,
+    intermediate_size=N_NEURONS,
+    vocab_size=N_TOKENS,
+    max_position_embeddings=N_CTX,
+    pad_token_id=None,
+)
+SHARED = dict(num_key_value_heads=2)
+
+
+def rope(kind, **more):
+    """Settings of rotary positions of a kind."""
+    return dict(rope_parameters=dict(rope_type=kind, rope_theta=100.0, **more))
+
+
+# by name: the class of its configuration, and what is special about it
+FORMS = {
+    "Llama": ("Llama", dict()),
+    "Llama, shared keys": ("Llama", SHARED),
+    "Llama, one key": ("Llama", dict(num_key_value_heads=1)),
+    "Llama, biases": ("Llama", SHARED | dict(attention_bias=True, mlp_bias=True)),
+    "Llama, another width of heads": ("Llama", SHARED | dict(head_dim=6)),
+    "Llama, linear positions": ("Llama", rope("linear", factor=4.0)),
+    "Llama, dynamic positions": ("Llama", rope("dynamic", factor=4.0)),
+    "Llama, YaRN": ("Llama", rope("yarn", factor=4.0, original_max_position_embeddings=10)),
+    "Llama 3's positions": (
+        "Llama",
+        rope(
+            "llama3",
+            factor=8.0,
+            low_freq_factor=1.0,
+            high_freq_factor=4.0,
+            original_max_position_embeddings=10,
+        ),
+    ),
+}
+
+
+def tiny(form, folder, dtype=torch.float32):
+    """A model of a form, saved in a folder and loaded, with noise on every parameter: some are zeros."""
+    kind, special = FORMS[form]
+    config = getattr(transformers, f"{kind}Config")(**{**SHAPE, **special})
+    torch.manual_seed(0)
+    own = transformers.AutoModelForCausalLM.from_config(config)
+    with torch.no_grad():
+        for parameter in own.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+    own.save_pretrained(folder)
+    logging.disable(logging.WARNING)
+    words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(N_TOKENS)}, "w0"))
+    transformers.PreTrainedTokenizerFast(tokenizer_object=words, bos_token="w0").save_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    bridge = TransformerBridge.boot_transformers(str(folder), tokenizer=tokenizer)
+    logging.disable(logging.NOTSET)
+    bridge.original_model.to(dtype).eval()
+    return LanguageModel(form, bridge, None)
+
+
+def texts(lengths, seed=0):
+    """Random texts of these lengths, each with phrases near its end, in its middle and at its beginning;
+    their variants replace one token by one to four, and some begin before the phrase."""
+    draw = torch.Generator().manual_seed(seed)
+
+    def number(low, high):
+        return int(torch.randint(low, high, (1,), generator=draw))
+
+    made = []
+    for length in lengths:
+        ids = [number(0, N_TOKENS) for _ in range(length)]
+        phrases = []
+        for start in sorted({max(0, length - 9), length // 2, 0}):
+            end = min(length, start + 7)
+            variants = []
+            for first in [*range(start, end), max(0, start - 2)]:
+                new = [number(0, N_TOKENS) for _ in range(number(1, 5))] + ids[first + 1 : end]
+                variants += [(first, new)] if start < first + len(new) <= N_CTX else []
+            phrases.append(Phrase(number(0, N_NEURONS), start, end, variants))
+        made.append(Text(ids, phrases))
+    return made
+
+
+def asked(given):
+    """What texts ask for, in the order of the answers: (ids, neuron, start of the phrase)."""
+    return [
+        (ids, phrase.neuron, phrase.start)
+        for text in given
+        for phrase in text.phrases
+        for ids in (text.ids[: phrase.end], *(text.ids[:first] + new for first, new in phrase.variants))
+    ]
+
+
+def whole_pass(model, layer, ids, neuron, start):
+    """The obviously right way: the whole text through the model, alone, hooked."""
+    seen = []
+    with torch.no_grad():
+        hooks = [(model.hook(layer), lambda value, hook: seen.append(value))]
+        model.bridge.run_with_hooks(torch.tensor([ids], device=model.device), fwd_hooks=hooks)
+    return seen[0][0, start:, neuron].max().item()
