@@ -24,6 +24,8 @@ SHAPE = dict(
     pad_token_id=None,
 )
 SHARED = dict(num_key_value_heads=2)
+PART = dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5)
+GPT = dict(n_layer=N_LAYERS, n_embd=WIDTH, n_head=4, n_inner=N_NEURONS, n_positions=N_CTX)
 
 
 def rope(kind, **more):
@@ -51,6 +53,57 @@ FORMS = {
             original_max_position_embeddings=10,
         ),
     ),
+    "Mistral": ("Mistral", SHARED | dict(sliding_window=WINDOW)),
+    "Mistral, no window": ("Mistral", SHARED | dict(sliding_window=None)),
+    "Mistral, one token": ("Mistral", SHARED | dict(sliding_window=1)),
+    "Qwen 2": ("Qwen2", SHARED),
+    "Qwen 2, windows": (
+        "Qwen2",
+        SHARED | dict(use_sliding_window=True, sliding_window=WINDOW, max_window_layers=1),
+    ),
+    "Qwen 3": ("Qwen3", SHARED | dict(head_dim=6, attention_bias=True)),
+    "Gemma": ("Gemma", dict(head_dim=8, num_key_value_heads=1)),
+    "Gemma 2": (
+        "Gemma2",
+        SHARED
+        | dict(head_dim=8, sliding_window=WINDOW, attn_logit_softcapping=2.0, query_pre_attn_scalar=5),
+    ),
+    "Gemma 3": (
+        "Gemma3Text",
+        SHARED
+        | dict(
+            head_dim=8,
+            sliding_window=WINDOW,
+            layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+            rope_parameters=dict(
+                full_attention=dict(rope_type="linear", rope_theta=1000.0, factor=8.0),
+                sliding_attention=dict(rope_type="default", rope_theta=100.0),
+            ),
+        ),
+    ),
+    "Phi": ("Phi", dict(rope_parameters=PART)),
+    "Phi 3": ("Phi3", SHARED | dict(sliding_window=WINDOW, rope_parameters=PART)),
+    "OLMo": ("Olmo", SHARED),
+    "OLMo, clipped": ("Olmo", dict(clip_qkv=0.5)),
+    "OLMo 2": ("Olmo2", SHARED),
+    "OLMo 3": (
+        "Olmo3",
+        dict(sliding_window=WINDOW, layer_types=["sliding_attention"] * 2 + ["full_attention"]),
+    ),
+    "SmolLM 3": ("SmolLM3", SHARED | dict(no_rope_layers=[1, 0, 1])),
+    "StableLM": ("StableLm", SHARED | dict(use_qkv_bias=True, rope_parameters=PART)),
+    "StableLM, parallel, norms": (
+        "StableLm",
+        SHARED | dict(use_parallel_residual=True, qk_layernorm=True, rope_parameters=PART),
+    ),
+    "Falcon": ("Falcon", dict(bias=False)),
+    "Falcon, one after the other": ("Falcon", dict(multi_query=False, parallel_attn=False, bias=True)),
+    "GPT-J": ("GPTJ", GPT | dict(rotary_dim=4)),
+    "GPT-NeoX": ("GPTNeoX", dict(rope_parameters=PART)),
+    "GPT-2": ("GPT2", GPT),
+    "OPT": ("OPT", dict(ffn_dim=N_NEURONS, word_embed_proj_dim=WIDTH)),
+    "BLOOM": ("Bloom", dict(n_layer=N_LAYERS, n_head=4)),
+    "BLOOM, six heads": ("Bloom", dict(n_layer=N_LAYERS, n_head=6, hidden_size=36)),
 }
 
 
