@@ -42,7 +42,7 @@ DIRECTIONS = {
 }
 VENDORS = {
     "transformer_lens": {"models.language_model"},
-    "transformers": {"models.language_model"},
+    "transformers": {"models.language_model", "models.cached_passes"},
     "safetensors": {"models.language_model"},
     "gensim": {"language.fasttext"},
     "datasets": {"language.texts", "language.tokenised"},
@@ -62,7 +62,8 @@ VENDORS = {
     "httpx2": {"generation.chat", "results.publish.hub"},
     "huggingface_hub": {"results.publish.hub"},
 }
-LAZY = {"models.resumed_passes", *(name for name in MODULES if name.startswith("models.blocks."))}
+LAZY = {"models.resumed_passes", "models.cached_passes"}
+LAZY |= {name for name in MODULES if name.startswith("models.blocks.")}
 # themselves imported only when they are used
 HEAVY = {"openai", "torch", "transformer_lens", "transformers", "gensim", "datasets", "pandas"}
 HEAVY |= {"safetensors"}

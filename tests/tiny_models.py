@@ -1,4 +1,4 @@
-"""Tiny models of every form, their weights random, and what one whole pass per variant gives."""
+"""Tiny models of every form, their weights random, and what whole passes give."""
 
 from __future__ import annotations
 
@@ -105,11 +105,36 @@ FORMS = {
     "BLOOM": ("Bloom", dict(n_layer=N_LAYERS, n_head=4)),
     "BLOOM, six heads": ("Bloom", dict(n_layer=N_LAYERS, n_head=6, hidden_size=36)),
 }
+# causal, with keys and values, but without blocks of our own
+OTHERS = {
+    "GPT-Neo": (
+        "GPTNeo",
+        dict(
+            num_layers=N_LAYERS,
+            num_heads=4,
+            attention_types=[[["global", "local"], 1], [["global"], 1]],
+            window_size=WINDOW,
+        ),
+    ),
+    "OPT, norms after": (
+        "OPT",
+        dict(ffn_dim=N_NEURONS, do_layer_norm_before=False, word_embed_proj_dim=16),
+    ),
+    "Falcon, ALiBi": ("Falcon", dict(alibi=True, multi_query=False, parallel_attn=False, bias=True)),
+    "StarCoder 2": ("Starcoder2", SHARED | dict(sliding_window=WINDOW)),
+    "Cohere": ("Cohere", SHARED),
+    "Granite": ("Granite", SHARED | dict(residual_multiplier=0.5, attention_multiplier=0.3)),
+    "Nemotron": ("Nemotron", SHARED),
+}
 
 
-def tiny(form, folder, dtype=torch.float32):
-    """A model of a form, saved in a folder and loaded, with noise on every parameter: some are zeros."""
-    kind, special = FORMS[form]
+def tiny(form, folder):
+    """A model of a form, saved in a folder and loaded."""
+    return of(*(FORMS | OTHERS)[form], folder)
+
+
+def of(kind, special, folder):
+    """A model of a class of configuration, with noise on every parameter: some begin as zeros."""
     config = getattr(transformers, f"{kind}Config")(**{**SHAPE, **special})
     torch.manual_seed(0)
     own = transformers.AutoModelForCausalLM.from_config(config)
@@ -117,14 +142,14 @@ def tiny(form, folder, dtype=torch.float32):
         for parameter in own.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
     own.save_pretrained(folder)
-    logging.disable(logging.WARNING)
     words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(N_TOKENS)}, "w0"))
     transformers.PreTrainedTokenizerFast(tokenizer_object=words, bos_token="w0").save_pretrained(folder)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    logging.disable(logging.WARNING)
     bridge = TransformerBridge.boot_transformers(str(folder), tokenizer=tokenizer)
     logging.disable(logging.NOTSET)
-    bridge.original_model.to(dtype).eval()
-    return LanguageModel(form, bridge, None)
+    bridge.original_model.eval()
+    return LanguageModel(kind, bridge, tokenizer)
 
 
 def texts(lengths, seed=0):
@@ -160,10 +185,18 @@ def asked(given):
     ]
 
 
-def whole_pass(model, layer, ids, neuron, start):
-    """The obviously right way: the whole text through the model, alone, hooked."""
-    seen = []
-    with torch.no_grad():
-        hooks = [(model.hook(layer), lambda value, hook: seen.append(value))]
-        model.bridge.run_with_hooks(torch.tensor([ids], device=model.device), fwd_hooks=hooks)
-    return seen[0][0, start:, neuron].max().item()
+def whole_passes(model, layer, given):
+    """The obviously right way: each whole text through the model, hooked; those of one length together, so
+    that none is padded."""
+    found = [0.0] * len(given)
+    for length in {len(ids) for ids, _, _ in given}:
+        places = [place for place, (ids, _, _) in enumerate(given) if len(ids) == length]
+        seen = []
+        hooks = [(model.hook(layer), lambda value, hook, seen=seen: seen.append(value))]
+        with torch.no_grad():
+            ids = torch.tensor([given[place][0] for place in places], device=model.device)
+            model.bridge.run_with_hooks(ids, fwd_hooks=hooks, return_type=None)
+        for acts, place in zip(seen[0], places, strict=True):
+            _, neuron, start = given[place]
+            found[place] = acts[start:, neuron].max().item()
+    return found

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 _ROWS = 256  # tokens whose MLP is computed at once: what lies between its products stays in the cache
-_ROTARY = {"default", "linear", "dynamic", "yarn", "llama3", "proportional"}
+_ROTARY = {"default", "linear", "dynamic", "yarn", "longrope", "llama3", "proportional"}
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Rotary:
     def known(self) -> bool:
         """Whether angles follow from a token's place alone, as those of every kind named here do.
 
-        Those of `dynamic` do up to the model's context.
+        Those of `dynamic` do up to the model's context, of `longrope` up to `LanguageModel.turns_at`.
         """
         kind = self.module.rope_type
         return (kind if self.layer_type is None else kind[self.layer_type]) in _ROTARY
