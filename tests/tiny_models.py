@@ -142,14 +142,19 @@ def of(kind, special, folder):
         for parameter in own.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
     own.save_pretrained(folder)
-    words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(N_TOKENS)}, "w0"))
-    transformers.PreTrainedTokenizerFast(tokenizer_object=words, bos_token="w0").save_pretrained(folder)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    words = tokenizer(folder)
     logging.disable(logging.WARNING)
-    bridge = TransformerBridge.boot_transformers(str(folder), tokenizer=tokenizer)
+    bridge = TransformerBridge.boot_transformers(str(folder), tokenizer=words)
     logging.disable(logging.NOTSET)
     bridge.original_model.eval()
-    return LanguageModel(kind, bridge, tokenizer)
+    return LanguageModel(kind, bridge, words)
+
+
+def tokenizer(folder):
+    """A tokenizer of made-up words, saved in a folder and loaded."""
+    words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(N_TOKENS)}, "w0"))
+    transformers.PreTrainedTokenizerFast(tokenizer_object=words, bos_token="w0").save_pretrained(folder)
+    return transformers.AutoTokenizer.from_pretrained(folder)
 
 
 def texts(lengths, seed=0):

@@ -1,4 +1,4 @@
-"""Measures encoded variants: in resumed passes where the form of the model is known, else in plain ones.
+"""Measures encoded variants: resumed in blocks of our own or from the model's cache, else in plain passes.
 
 In: rows of `encodings`. Variants of one text in one layer are measured together, for all neurons.
 """
