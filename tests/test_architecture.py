@@ -43,7 +43,7 @@ DIRECTIONS = {
 }
 VENDORS = {
     "transformer_lens": {"models.language_model", "models.weights"},
-    "transformers": {"models.language_model", "models.tokens"},
+    "transformers": {"models.language_model", "models.tokens", "models.cached_passes"},
     "safetensors": {"models.weights"},
     "gensim": {"language.fasttext"},
     "datasets": {"language.texts", "language.tokenised"},
@@ -69,7 +69,8 @@ VENDORS = {
     "httpx2": {"generation.chat", "results.publish.hub", "web.environment", "web.hugging_face"},
     "huggingface_hub": {"results.publish.hub", "web.hugging_face"},
 }
-LAZY = {"models.resumed_passes", *(name for name in MODULES if name.startswith("models.blocks."))}
+LAZY = {"models.resumed_passes", "models.cached_passes"}
+LAZY |= {name for name in MODULES if name.startswith("models.blocks.")}
 # themselves imported only when they are used
 HEAVY = {"openai", "torch", "transformer_lens", "transformers", "gensim", "datasets", "pandas"}
 HEAVY |= {"safetensors"}

@@ -1,4 +1,4 @@
-"""Tiny models of every form, their weights random, and what one whole pass per variant gives."""
+"""Tiny models of every form, their weights random, and what whole passes give."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ SHAPE = dict(
     pad_token_id=None,
 )
 SHARED = dict(num_key_value_heads=2)
+PART = dict(rope_type="default", rope_theta=100.0, partial_rotary_factor=0.5)
+GPT = dict(n_layer=N_LAYERS, n_embd=WIDTH, n_head=4, n_inner=N_NEURONS, n_positions=N_CTX)
 
 
 def rope(kind, **more):
@@ -51,12 +53,88 @@ FORMS = {
             original_max_position_embeddings=10,
         ),
     ),
+    "Mistral": ("Mistral", SHARED | dict(sliding_window=WINDOW)),
+    "Mistral, no window": ("Mistral", SHARED | dict(sliding_window=None)),
+    "Mistral, one token": ("Mistral", SHARED | dict(sliding_window=1)),
+    "Qwen 2": ("Qwen2", SHARED),
+    "Qwen 2, windows": (
+        "Qwen2",
+        SHARED | dict(use_sliding_window=True, sliding_window=WINDOW, max_window_layers=1),
+    ),
+    "Qwen 3": ("Qwen3", SHARED | dict(head_dim=6, attention_bias=True)),
+    "Gemma": ("Gemma", dict(head_dim=8, num_key_value_heads=1)),
+    "Gemma 2": (
+        "Gemma2",
+        SHARED
+        | dict(head_dim=8, sliding_window=WINDOW, attn_logit_softcapping=2.0, query_pre_attn_scalar=5),
+    ),
+    "Gemma 3": (
+        "Gemma3Text",
+        SHARED
+        | dict(
+            head_dim=8,
+            sliding_window=WINDOW,
+            layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+            rope_parameters=dict(
+                full_attention=dict(rope_type="linear", rope_theta=1000.0, factor=8.0),
+                sliding_attention=dict(rope_type="default", rope_theta=100.0),
+            ),
+        ),
+    ),
+    "Phi": ("Phi", dict(rope_parameters=PART)),
+    "Phi 3": ("Phi3", SHARED | dict(sliding_window=WINDOW, rope_parameters=PART)),
+    "OLMo": ("Olmo", SHARED),
+    "OLMo, clipped": ("Olmo", dict(clip_qkv=0.5)),
+    "OLMo 2": ("Olmo2", SHARED),
+    "OLMo 3": (
+        "Olmo3",
+        dict(sliding_window=WINDOW, layer_types=["sliding_attention"] * 2 + ["full_attention"]),
+    ),
+    "SmolLM 3": ("SmolLM3", SHARED | dict(no_rope_layers=[1, 0, 1])),
+    "StableLM": ("StableLm", SHARED | dict(use_qkv_bias=True, rope_parameters=PART)),
+    "StableLM, parallel, norms": (
+        "StableLm",
+        SHARED | dict(use_parallel_residual=True, qk_layernorm=True, rope_parameters=PART),
+    ),
+    "Falcon": ("Falcon", dict(bias=False)),
+    "Falcon, one after the other": ("Falcon", dict(multi_query=False, parallel_attn=False, bias=True)),
+    "GPT-J": ("GPTJ", GPT | dict(rotary_dim=4)),
+    "GPT-NeoX": ("GPTNeoX", dict(rope_parameters=PART)),
+    "GPT-2": ("GPT2", GPT),
+    "OPT": ("OPT", dict(ffn_dim=N_NEURONS, word_embed_proj_dim=WIDTH)),
+    "BLOOM": ("Bloom", dict(n_layer=N_LAYERS, n_head=4)),
+    "BLOOM, six heads": ("Bloom", dict(n_layer=N_LAYERS, n_head=6, hidden_size=36)),
+}
+# causal, with keys and values, but without blocks of our own
+OTHERS = {
+    "GPT-Neo": (
+        "GPTNeo",
+        dict(
+            num_layers=N_LAYERS,
+            num_heads=4,
+            attention_types=[[["global", "local"], 1], [["global"], 1]],
+            window_size=WINDOW,
+        ),
+    ),
+    "OPT, norms after": (
+        "OPT",
+        dict(ffn_dim=N_NEURONS, do_layer_norm_before=False, word_embed_proj_dim=16),
+    ),
+    "Falcon, ALiBi": ("Falcon", dict(alibi=True, multi_query=False, parallel_attn=False, bias=True)),
+    "StarCoder 2": ("Starcoder2", SHARED | dict(sliding_window=WINDOW)),
+    "Cohere": ("Cohere", SHARED),
+    "Granite": ("Granite", SHARED | dict(residual_multiplier=0.5, attention_multiplier=0.3)),
+    "Nemotron": ("Nemotron", SHARED),
 }
 
 
-def tiny(form, folder, dtype=torch.float32):
-    """A model of a form, saved in a folder and loaded, with noise on every parameter: some are zeros."""
-    kind, special = FORMS[form]
+def tiny(form, folder):
+    """A model of a form, saved in a folder and loaded."""
+    return of(*(FORMS | OTHERS)[form], folder)
+
+
+def of(kind, special, folder):
+    """A model of a class of configuration, with noise on every parameter: some begin as zeros."""
     config = getattr(transformers, f"{kind}Config")(**{**SHAPE, **special})
     torch.manual_seed(0)
     own = transformers.AutoModelForCausalLM.from_config(config)
@@ -64,14 +142,19 @@ def tiny(form, folder, dtype=torch.float32):
         for parameter in own.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
     own.save_pretrained(folder)
+    words = tokenizer(folder)
     logging.disable(logging.WARNING)
+    bridge = TransformerBridge.boot_transformers(str(folder), tokenizer=words)
+    logging.disable(logging.NOTSET)
+    bridge.original_model.eval()
+    return LanguageModel(kind, bridge, words)
+
+
+def tokenizer(folder):
+    """A tokenizer of made-up words, saved in a folder and loaded."""
     words = Tokenizer(models.WordLevel({f"w{i}": i for i in range(N_TOKENS)}, "w0"))
     transformers.PreTrainedTokenizerFast(tokenizer_object=words, bos_token="w0").save_pretrained(folder)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    bridge = TransformerBridge.boot_transformers(str(folder), tokenizer=tokenizer)
-    logging.disable(logging.NOTSET)
-    bridge.original_model.to(dtype).eval()
-    return LanguageModel(form, bridge, None)
+    return transformers.AutoTokenizer.from_pretrained(folder)
 
 
 def texts(lengths, seed=0):
@@ -107,10 +190,18 @@ def asked(given):
     ]
 
 
-def whole_pass(model, layer, ids, neuron, start):
-    """The obviously right way: the whole text through the model, alone, hooked."""
-    seen = []
-    with torch.no_grad():
-        hooks = [(model.hook(layer), lambda value, hook: seen.append(value))]
-        model.bridge.run_with_hooks(torch.tensor([ids], device=model.device), fwd_hooks=hooks)
-    return seen[0][0, start:, neuron].max().item()
+def whole_passes(model, layer, given):
+    """The obviously right way: each whole text through the model, hooked; those of one length together, so
+    that none is padded."""
+    found = [0.0] * len(given)
+    for length in {len(ids) for ids, _, _ in given}:
+        places = [place for place, (ids, _, _) in enumerate(given) if len(ids) == length]
+        seen = []
+        hooks = [(model.hook(layer), lambda value, hook, seen=seen: seen.append(value))]
+        with torch.no_grad():
+            ids = torch.tensor([given[place][0] for place in places], device=model.device)
+            model.bridge.run_with_hooks(ids, fwd_hooks=hooks, return_type=None)
+        for acts, place in zip(seen[0], places, strict=True):
+            _, neuron, start = given[place]
+            found[place] = acts[start:, neuron].max().item()
+    return found

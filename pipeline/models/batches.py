@@ -9,14 +9,16 @@ if TYPE_CHECKING:
     import torch
 
 
-def by_length(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+def by_length(lengths: Sequence[int], batch_tokens: int, apart: int | None = None) -> Iterator[list[int]]:
     """Places of sequences, shortest first, in batches of at most `batch_tokens` with padding.
 
-    A batch holds at least one sequence, however long; ties keep their order.
+    A batch holds at least one sequence, however long; ties keep their order. Sequences of up to `apart`
+    tokens and longer ones are never together.
     """
     batch: list[int] = []
     for place in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and (len(batch) + 1) * lengths[place] > batch_tokens:
+        crosses = apart is not None and bool(batch) and lengths[batch[-1]] <= apart < lengths[place]
+        if batch and (crosses or (len(batch) + 1) * lengths[place] > batch_tokens):
             yield batch
             batch = []
         batch.append(place)

@@ -11,7 +11,7 @@ import copy
 import difflib
 import json
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,13 +34,15 @@ _LEGACY = ("NeelNanda/", "ArthurConmy/", "Baidicoot/")
 class LanguageModel:
     """A loaded model: its shape, its tokens, and the activations of its neurons.
 
-    `n_neurons` are those of the layer that it was loaded for.
+    `n_neurons` are those of the layer that it was loaded for; `refusals` say, for layers that were tried, why
+    no pass can go on from the model's own keys and values.
     """
 
     name: str
     bridge: Any
     tokenizer: Any
     n_neurons: int = 0
+    refusals: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def n_layers(self) -> int:
@@ -129,6 +131,22 @@ class LanguageModel:
         """The device it computes on."""
         return next(self.bridge.original_model.parameters()).device
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of its numbers."""
+        return next(self.bridge.original_model.parameters()).dtype
+
+    @property
+    def turns_at(self) -> int | None:
+        """Tokens of a text beyond which all its positions are turned otherwise, as in longrope; None where
+        a token's place alone decides."""
+        config = getattr(self.bridge.original_model, "config", None)
+        found = getattr(config, "rope_parameters", None) or {}
+        kinds = [each for each in (found, *found.values()) if isinstance(each, dict)]
+        long = [each for each in kinds if each.get("rope_type") == "longrope"]
+        limits = [each["original_max_position_embeddings"] for each in long]
+        return min(limits, default=None)
+
     def tower(self, layer: int) -> Tower | None:
         """The model up to a layer, for computing variants of a text from what they share with it; None
         where its form is not known."""
@@ -142,7 +160,12 @@ class LanguageModel:
         ids (texts, tokens), padded on the right if at all: a token sees only those before it.
         Returns (texts, tokens, n_neurons), float32, raw units, in the memory of the CPU.
         """
-        return neurons.values(self.bridge, self.hook(layer), ids.to(self.device)).float().cpu()
+        return self.measured(ids, layer).float().cpu()
+
+    def measured(self, ids: torch.Tensor, layer: int, cache: Any = None) -> torch.Tensor:
+        """The same as the model computes it, on its device; where a cache of keys and values is given, the
+        ids follow those in it, and it is told theirs up to the layer."""
+        return neurons.values(self.bridge, self.hook(layer), ids.to(self.device), cache)
 
 
 def load(config: Config, precision: str = "float32") -> LanguageModel:

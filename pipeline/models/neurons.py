@@ -27,18 +27,22 @@ class _EnoughError(Exception):
     """Ends a pass of the model once what is wanted of it is known."""
 
 
-def values(bridge: Any, hook: str, ids: torch.Tensor) -> torch.Tensor:
-    """What a hook gives for ids (texts, tokens): (texts, tokens, width), in the model's own precision."""
+def values(bridge: Any, hook: str, ids: torch.Tensor, cache: Any = None) -> torch.Tensor:
+    """What a hook gives for ids (texts, tokens): (texts, tokens, width), in the model's own precision.
+
+    Where a cache of keys and values is given, the ids follow those in it.
+    """
     import torch
 
     found = []
+    more = {} if cache is None else dict(past_key_values=cache)
 
     def keep(value: torch.Tensor, hook: Any) -> None:
         found.append(value)
         raise _EnoughError  # nothing after the hook matters; stop_at_layer still runs the last head
 
     with torch.no_grad(), contextlib.suppress(_EnoughError):
-        bridge.run_with_hooks(ids, fwd_hooks=[(hook, keep)], return_type=None)
+        bridge.run_with_hooks(ids, fwd_hooks=[(hook, keep)], return_type=None, **more)
     return found[0]
 
 

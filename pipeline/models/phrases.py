@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Phrase:
@@ -62,3 +64,21 @@ class Batch:
     tokens: int
     memory: int
     queries: int = 128  # their scores stay in the cache
+
+
+def peaks(runs: list[tuple[Run, np.ndarray]]) -> list[float]:
+    """The maxima of a phrase's runs, the phrase as it is first, given the neuron at each of their tokens.
+
+    Before its first token that differs, a variant equals the phrase.
+    """
+    phrase, values = runs[0]
+    highest = np.maximum.accumulate(
+        values[phrase.start - phrase.first : len(phrase.ids)]
+    ).tolist()  # so far
+    peaks = [highest[-1]]
+    for run, own in runs[1:]:
+        peak = own[max(0, run.start - run.first) : len(run.ids)].max()
+        shared = run.first - run.start
+        so_far = highest[: max(0, shared)][-1:]
+        peaks.append(max([float(peak), *so_far]))
+    return peaks

@@ -19,7 +19,7 @@ def peaks(model: LanguageModel, layer: int, texts: Sequence[Text], batch: Batch)
     ids = [text.ids[: run.first] + run.ids for text, run in runs]
     tokens = min(batch.tokens, max(1, batch.memory // (16 * model.n_neurons)))
     maxima = [0.0] * len(runs)
-    for places in batches.by_length([len(each) for each in ids], tokens):
+    for places in batches.by_length([len(each) for each in ids], tokens, model.turns_at):
         acts = model.activations(batches.padded([ids[place] for place in places]), layer)
         for line, place in enumerate(places):
             run = runs[place][1]

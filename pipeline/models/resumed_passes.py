@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from pipeline.models import phrases
 from pipeline.models.blocks.block import Block, Places, Tower
 from pipeline.models.phrases import Batch, Run, Text
 
@@ -118,22 +119,9 @@ def _collect(
     for place in places:
         runs = iter(texts[place].runs)
         maxima[place] = [
-            _peaks_of_phrase([(next(runs), rows[next(numbers)]) for _ in range(1 + len(phrase.variants))])
+            phrases.peaks([(next(runs), rows[next(numbers)]) for _ in range(1 + len(phrase.variants))])
             for phrase in texts[place].phrases
         ]
-
-
-def _peaks_of_phrase(runs: list[tuple[Run, np.ndarray]]) -> list[float]:
-    """The maxima of a phrase's runs; before its first token that differs, a variant equals the phrase."""
-    phrase, values = runs[0]
-    highest = np.maximum.accumulate(values[: len(phrase.ids)]).tolist()  # so far
-    peaks = [highest[-1]]
-    for run, own in runs[1:]:
-        peak = own[max(0, run.start - run.first) : len(run.ids)].max()
-        shared = run.first - run.start
-        so_far = highest[: max(0, shared)][-1:]
-        peaks.append(max([float(peak), *so_far]))
-    return peaks
 
 
 _Cache = tuple[torch.Tensor, torch.Tensor]  # keys and values (text, head, position, d_head)

@@ -1,4 +1,4 @@
-"""Measures encoded variants: in resumed passes where the form of the model is known, else in plain ones.
+"""Measures encoded variants: resumed in blocks of our own or from the model's cache, else in plain passes.
 
 In: rows of `encodings`. Variants of one text in one layer are measured together, for all neurons.
 """
@@ -97,21 +97,50 @@ def measure(encodings: pa.Table, model: LanguageModel, settings: Config) -> pa.T
 
 
 def tell(model: LanguageModel, settings: Config) -> None:
-    """Print that variants take plain passes, where they do."""
-    if model.tower(settings.layer) is None:
-        output.tell(
-            f"activations: {settings.model_name} takes plain batched passes: variants resume where they "
-            "differ only in models of TransformerLens' native form, GPT-2's, GPT-NeoX's and Llama's"
-        )
+    """Print which way variants are measured."""
+    way, refusal = _way(model, settings.layer)
+    told = {
+        "blocks": "variants resume where they differ, in blocks without hooks",
+        "cache": "variants resume by the model's own cache, since its form has no blocks here",
+        "plain": "plain batched passes: its form has no blocks here, its own cache cannot be resumed",
+    }[way]
+    output.tell(f"activations: {settings.model_name}: {told}{refusal and f' ({refusal})'}")
+
+
+def _way(model: LanguageModel, layer: int) -> tuple[str, str]:
+    """How variants are measured, and what kept them from being resumed."""
+    if model.tower(layer) is not None:
+        return "blocks", ""
+    from pipeline.models import cached_passes
+
+    refusal = cached_passes.refusal(model, layer)
+    return "plain" if refusal else "cache", refusal
 
 
 def _peaks(
     texts: list[Text], model: LanguageModel, layer: int, settings: Config
 ) -> list[list[list[float]]]:
     batch = Batch(settings.batch_tokens or model.batch_tokens, settings.memory_mb * 2**20)
-    tower = model.tower(layer)
-    if tower is None:
-        return plain_passes.peaks(model, layer, texts, batch)
-    from pipeline.models import resumed_passes
+    limit = model.turns_at
+    if limit is None:
+        return _resumed(texts, model, layer, batch)
+    # a text whose variants are on both sides of the limit shares nothing among them
+    short = [max(run.first + len(run.ids) for run in text.runs) <= limit for text in texts]
+    within = iter(_resumed([t for t, s in zip(texts, short, strict=True) if s], model, layer, batch))
+    beyond = iter(
+        plain_passes.peaks(model, layer, [t for t, s in zip(texts, short, strict=True) if not s], batch)
+    )
+    return [next(within if each else beyond) for each in short]
 
+
+def _resumed(texts: list[Text], model: LanguageModel, layer: int, batch: Batch) -> list[list[list[float]]]:
+    way, _ = _way(model, layer)
+    if way == "plain":
+        return plain_passes.peaks(model, layer, texts, batch)
+    from pipeline.models import cached_passes, resumed_passes
+
+    if way == "cache":
+        return cached_passes.peaks(model, layer, texts, batch)
+    tower = model.tower(layer)
+    assert tower is not None
     return resumed_passes.peaks(tower, texts, batch)

@@ -105,6 +105,7 @@ def _with_beautifulsoup(page: bytes, *, model: str, layer: int, neuron: int) -> 
 def main() -> None:
     """Measure, print, store."""
     import bench_evidence
+    import bench_llama
     import bench_sql
     import bench_verification
 
@@ -119,6 +120,10 @@ def main() -> None:
     for row in bench_verification.rows():
         verified.append(row)
         print(bench_verification.told(row), flush=True)
+    llama = []
+    for row in bench_llama.rows():
+        llama.append(row)
+        print(bench_llama.told(row), flush=True)
     evidence = bench_evidence.rows()
     print(bench_evidence.told(evidence), flush=True)
     sql = bench_sql.rows()
@@ -127,7 +132,8 @@ def main() -> None:
         python=platform.python_version(), torch=torch.__version__, threads=torch.get_num_threads()
     )
     out = ROOT / "data" / "bench.json"
-    results = dict(machine=machine, rows=rows, verification=verified, evidence=evidence, sql=sql)
+    results = dict(machine=machine, rows=rows, verification=verified, llama=llama)
+    results |= dict(evidence=evidence, sql=sql)
     out.write_text(json.dumps(results, indent=2) + "\n")
     print(f"stored in {out.relative_to(ROOT)}", file=sys.stderr)
 

@@ -173,6 +173,7 @@ def with_ratios(row: dict[str, object]) -> dict[str, object]:
     )
     if "gflop" in row:
         row["share_of_matmul"] = row["gflop_per_s"] / row["matmul_gflop_per_s"]
+    if "bfloat16_s" in row:
         row["bfloat16_share_of_matmul"] = row["bfloat16_gflop_per_s"] / row["bfloat16_matmul_gflop_per_s"]
         row["bfloat16_against_float32"] = row["ours_s"] / row["bfloat16_s"]
     return row
@@ -189,6 +190,9 @@ def told(row: dict[str, object]) -> str:
         lines += [
             f"    {row['gflop']:.0f} GFLOP that cannot be avoided at {row['gflop_per_s']:.0f} GFLOP/s, "
             f"{row['share_of_matmul']:.0%} of a large product's {row['matmul_gflop_per_s']:.0f}",
+        ]
+    if "bfloat16_s" in row:
+        lines += [
             f"    bfloat16: {row['bfloat16_s']:.2f} s, {row['bfloat16_against_float32']:.1f} x float32, "
             f"{row['bfloat16_share_of_matmul']:.0%} of {row['bfloat16_matmul_gflop_per_s']:.0f} GFLOP/s, "
             f"{row['bfloat16_deviation']:.2%} off in the median",

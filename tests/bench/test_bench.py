@@ -1,8 +1,12 @@
 """The bench measures what it says, at a size that takes no time."""
 
+import functools
+
 import bench
 import bench_evidence
+import bench_llama
 import bench_verification
+import pytest
 
 
 def test_both_parsers_read_the_same_rows():
@@ -27,3 +31,32 @@ def test_evidence_is_told_with_its_draws():
     found = bench_evidence.rows(40)
     assert set(found["seconds"]) == {"likeness", "dominance", "groups"}
     assert "40 neurons" in bench_evidence.told(found)
+
+
+def test_a_shape_of_llamas_form_is_measured_both_ways_and_told_beside_its_goals():
+    shape = bench_llama.Shape("tiny", 1, 2, 32, 4, 2, 24, 0.6)
+    model = bench_llama.model_of(shape)
+    text = bench_verification.phrase(20)
+    found = [
+        way([text], bench_verification.BATCH)[0][0]
+        for way in (
+            functools.partial(bench_llama.resumed_passes.peaks, model.tower(1)),
+            functools.partial(bench_llama.cached_passes.peaks, model, 1),
+        )
+    ]
+    assert found[0] == pytest.approx(found[1], rel=1e-4, abs=1e-7)
+    times = dict(what="x", ours_s=1.0, batches_s=4.0, one_by_one_s=20.0, peak_mb=1.0)
+    times |= dict(cache_s=2.0, cache_against_one_by_one=10.0, cache_peak_mb=1.0)
+    times |= dict(goal=10, cache_goal=5, goal_share=0.6)
+    told = bench_llama.told(bench_verification.with_ratios(times))
+    assert "20.0 x one hooked pass" in told and "10.0 x one pass" in told and "goals: 10 x and 60%" in told
+
+
+def test_operations_of_a_shape_are_those_of_its_products():
+    """Llama's shape by hand: one layer below, a prefix of 60, 55 variants and the phrase."""
+    shape = bench_llama.Shape("tiny", 1, 2, 32, 4, 2, 24, 0.6)
+    seen, tokens = 70, 330
+    attention, keys, mlp = 32 * 32 * 2 + 32 * 16 * 2, 32 * 16 * 2, 3 * 32 * 24
+    below = 2 * (seen + tokens) * (attention + mlp) + 2 * seen**2 * 32 + 4 * tokens * seen * 32
+    last = 2 * seen * keys + 2 * tokens * attention + 4 * tokens * seen * 32
+    assert shape.operations(60) == below + last

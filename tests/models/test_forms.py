@@ -1,33 +1,85 @@
-"""Variants that resume equal one hooked pass each, in every form of model."""
+"""Variants that resume equal one hooked pass each, in every form of model, whichever way is taken."""
 
+import functools
 from itertools import chain
 
 import pytest
 import tiny_models
 import torch
-from tiny_models import FORMS, N_LAYERS
+from tiny_models import FORMS, N_LAYERS, OTHERS
 
-from pipeline.models import resumed_passes
-from pipeline.models.blocks import forms
+from pipeline.models import cached_passes, resumed_passes
+from pipeline.models.blocks.block import plain
 from pipeline.models.phrases import Batch
 
-LENGTHS = (2, 5, 12, 25, 40)
+LAST = N_LAYERS - 1
+TEXTS = tiny_models.texts([2, 13, 25, 40])
 
 
-@pytest.fixture(scope="module", params=FORMS)
-def form(request, tmp_path_factory):
-    """A tiny model of each form."""
-    return tiny_models.tiny(request.param, tmp_path_factory.mktemp("model"))
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A form's tiny model, and what whole passes give; each made once."""
+
+    def made(form):
+        model = tiny_models.tiny(form, tmp_path_factory.mktemp("model"))
+        return model, tiny_models.whole_passes(model, LAST, tiny_models.asked(TEXTS))
+
+    return functools.cache(made)
 
 
-@pytest.mark.parametrize("layer", range(N_LAYERS))
-def test_every_variant_equals_a_whole_pass(form, layer):
-    given = tiny_models.texts(LENGTHS, seed=layer)
-    tower = forms.tower(form.bridge.original_model, layer)
+def assert_equal(found, expected):
+    """All within 1e-4, or 1e-5 of what is usual where a value is near zero."""
+    flat = list(chain.from_iterable(chain.from_iterable(found)))
+    usual = torch.tensor(expected).abs().median().item()
+    assert flat == pytest.approx(expected, rel=1e-4, abs=1e-5 * usual)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_variant_equals_a_whole_pass_in_blocks_without_hooks(form, measured):
+    model, expected = measured(form)
+    tower = model.tower(LAST)
     for block in tower.blocks:
         block.rows = 10  # fewer than a text has, as are the queries
-    found = resumed_passes.peaks(tower, given, Batch(10**6, 10**9, queries=7))
-    flat = list(chain.from_iterable(chain.from_iterable(found)))
-    expected = [tiny_models.whole_pass(form, layer, *each) for each in tiny_models.asked(given)]
-    scale = torch.tensor(expected).abs().median().item()
-    assert flat == pytest.approx(expected, rel=1e-4, abs=1e-5 * scale)
+    for sizes in ((10**6, 10**9), (60, 30_000)):
+        assert_equal(resumed_passes.peaks(tower, TEXTS, Batch(*sizes, queries=7)), expected)
+
+
+@pytest.mark.parametrize("form", [*FORMS, *OTHERS])
+def test_every_variant_equals_a_whole_pass_by_the_models_own_cache(form, measured):
+    model, expected = measured(form)
+    assert cached_passes.refusal(model, LAST) == ""
+    assert_equal(cached_passes.peaks(model, LAST, TEXTS, Batch(60, 10**6)), expected)
+
+
+@pytest.mark.parametrize("form", OTHERS)
+def test_other_forms_have_no_blocks(form, measured):
+    assert measured(form)[0].tower(LAST) is None
+
+
+CHANGES = {
+    "a rotary kind that nobody knows": ("Llama", lambda own: set_rotary(own.model)),
+    "the same in GPT-NeoX": ("GPT-NeoX", lambda own: set_rotary(own.gpt_neox)),
+    "a layer of an unknown kind": ("Qwen 2", lambda own: set_kind(own.config)),
+    "tokens that look ahead": ("Gemma 3", lambda own: set_ahead(own.config)),
+}
+
+
+def set_rotary(inner):
+    plain(inner.rotary_emb).rope_type = "new"
+
+
+def set_kind(config):
+    config.layer_types = ["chunked_attention", *config.layer_types[1:]]
+
+
+def set_ahead(config):
+    config.use_bidirectional_attention = True
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_what_is_not_known_of_a_form_has_no_blocks(what, tmp_path):
+    form, change = CHANGES[what]
+    model = tiny_models.tiny(form, tmp_path)
+    assert model.tower(LAST) is not None
+    change(model.bridge.original_model)
+    assert model.tower(LAST) is None

@@ -101,7 +101,7 @@ def test_plain_passes_give_the_same(small_tables, demo):
 
     class Unknown:
         n_neurons, activations, batch_tokens = demo.n_neurons, demo.activations, 4000
-        tower = staticmethod(lambda layer: None)
+        tower, turns_at, refusals = staticmethod(lambda layer: None), None, {1: "no cache"}
 
     resumed, plain = (measured(encodings, model) for model in (demo, Unknown))
     assert resumed.keys() == plain.keys()
@@ -182,7 +182,7 @@ def test_a_text_that_neurons_share_is_computed_once(demo):
     counted = Counted(tower.tokens)
 
     class Counting:
-        batch_tokens = demo.batch_tokens
+        batch_tokens, turns_at = demo.batch_tokens, None
         tower = staticmethod(lambda layer: dataclasses.replace(tower, tokens=counted))
 
     by_key = measured(encodings, Counting)
@@ -197,7 +197,7 @@ def test_a_text_that_neurons_share_is_computed_once(demo):
 def test_an_activation_that_is_not_finite_is_null_and_marked_as_is_what_has_no_ids(demo):
     class Broken:
         n_neurons, batch_tokens = demo.n_neurons, 100
-        tower = staticmethod(lambda layer: None)
+        tower, turns_at, refusals = staticmethod(lambda layer: None), None, {1: "no cache"}
         activations = staticmethod(lambda ids, layer: torch.full((*ids.shape, 512), float("nan")))
 
     row = dict(rank=0, variant=0, text="t", phrase_start=1, first_token=0, tokens="exact")
@@ -257,14 +257,26 @@ def test_in_float32_nothing_is_measured_again(small_tables):
     assert deviations.STAGE.note(small_tables["deviations"], small_tables, CONFIG) == ""
 
 
-def test_plain_passes_are_announced(capsys, demo):
+@pytest.mark.parametrize(
+    ("refusal", "message"),
+    [
+        ("", "variants resume by the model's own cache, since its form has no blocks here"),
+        (
+            "TypeError: no",
+            "plain batched passes: its form has no blocks here, its own cache cannot be resumed "
+            "(TypeError: no)",
+        ),
+    ],
+)
+def test_the_way_that_is_taken_is_told_once(capsys, demo, refusal, message):
     class Unknown:
-        tower = staticmethod(lambda layer: None)
+        tower, refusals = staticmethod(lambda layer: None), {1: refusal}
 
     measurement.tell(demo, CONFIG)
-    assert capsys.readouterr().err == ""
+    told = capsys.readouterr().err
+    assert told == "activations: demo: variants resume where they differ, in blocks without hooks\n"
     measurement.tell(Unknown, CONFIG)
-    assert "demo takes plain batched passes" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"activations: demo: {message}\n"
 
 
 def test_no_texts_give_no_values(demo):

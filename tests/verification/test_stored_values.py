@@ -120,6 +120,7 @@ class Plain:
 
     def __init__(self, model):
         self.n_neurons, self.activations, self.batch_tokens = model.n_neurons, model.activations, 200
+        self.turns_at, self.refusals = None, dict.fromkeys(range(N_LAYERS), "no cache")
 
     def tower(self, layer):
         return None

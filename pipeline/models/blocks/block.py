@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 
 _ROWS = 256  # tokens whose MLP is computed at once: what lies between its products stays in the cache
-_ROTARY = {"default", "linear", "dynamic", "yarn", "llama3", "proportional"}
+_ROTARY = {"default", "linear", "dynamic", "yarn", "longrope", "llama3", "proportional"}
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,16 @@ class Tower:
     tokens: Any
     positions: Any | None
     blocks: list[Block]
-    n_ctx: int
     n_heads: int
     n_kv: int
     d_head: int
+    norm: Any | None = None  # of embeddings
 
     def embed(self, ids: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-        """The residual stream (token, d_model) before the first block; a place past the end counts as the
-        last."""
+        """The residual stream (token, d_model) before the first block."""
         x = self.tokens(ids)
-        return x if self.positions is None else x + self.positions(place.clamp(max=self.n_ctx - 1))
+        x = x if self.positions is None else x + self.positions(place)
+        return x if self.norm is None else self.norm(x)
 
     @property
     def itemsize(self) -> int:
@@ -65,13 +65,15 @@ def plain(module: Any) -> Any:
     return getattr(module, "_original_component", module)
 
 
-def rotary_is_known(module: Any) -> bool:
-    """Whether a module's angles follow from a token's place alone, as those of every kind named here do.
+@dataclass(frozen=True)
+class Learned:
+    """Learned vectors of places, some rows before the first; a place past the end counts as the last."""
 
-    Those of `dynamic` do up to the model's context.
-    """
-    kinds = module.rope_type
-    return set(kinds.values() if isinstance(kinds, dict) else [kinds]) <= _ROTARY
+    weight: torch.Tensor
+    before: int = 0
+
+    def __call__(self, place: torch.Tensor) -> torch.Tensor:
+        return F.embedding((place + self.before).clamp(max=len(self.weight) - 1), self.weight)
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,15 @@ class Rotary:
 
     module: Any
     layer_type: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether angles follow from a token's place alone, as those of every kind named here do.
+
+        Those of `dynamic` do up to the model's context, of `longrope` up to `LanguageModel.turns_at`.
+        """
+        kind = self.module.rope_type
+        return (kind if self.layer_type is None else kind[self.layer_type]) in _ROTARY
 
     def angles(self, x: torch.Tensor, place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines (token, 1, dimensions that are turned), of x's type."""

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.models.blocks import gpt2, llama, native, neox
+from pipeline.models.blocks import falcon, gpt2, gptj, llama, native, neox, opt
 from pipeline.models.blocks.block import Tower
 
 _FORMS: dict[str, Callable[[Any, int], Tower | None]] = {
     "NativeModel": native.tower,
     "GPT2LMHeadModel": gpt2.tower,
     "GPTNeoXForCausalLM": neox.tower,
-    "LlamaForCausalLM": llama.tower,
+    "GPTJForCausalLM": gptj.tower,
+    "OPTForCausalLM": opt.tower,
+    "FalconForCausalLM": falcon.falcon,
+    "BloomForCausalLM": falcon.bloom,
+    **dict.fromkeys(llama.WINDOWS, llama.tower),
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from pipeline.models.blocks.block import Block, Linear, Places, Tower, plain
+from pipeline.models.blocks.block import Block, Learned, Linear, Places, Tower, plain
 
 
 def tower(model: Any, layer: int) -> Tower | None:
@@ -15,8 +15,8 @@ def tower(model: Any, layer: int) -> Tower | None:
     if config.add_cross_attention:
         return None
     blocks: list[Block] = [GPT2Block(plain(block)) for block in list(inner.h)[: layer + 1]]
-    shape = config.n_positions, config.n_head, config.n_head, config.n_embd // config.n_head
-    return Tower(plain(inner.wte), plain(inner.wpe), blocks, *shape)
+    shape = config.n_head, config.n_head, config.n_embd // config.n_head
+    return Tower(plain(inner.wte), Learned(plain(inner.wpe).weight), blocks, *shape)
 
 
 class GPT2Block(Block):

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from pipeline.models.blocks.block import Block, Linear, Places, Tower, plain
+from pipeline.models.blocks.block import Block, Learned, Linear, Places, Tower, plain
 
 
 def tower(model: Any, layer: int) -> Tower | None:
@@ -15,9 +15,9 @@ def tower(model: Any, layer: int) -> Tower | None:
     if cfg.attention_dir != "causal" or cfg.attn_only:
         return None
     blocks: list[Block] = [NativeBlock(plain(block)) for block in list(model.layers)[: layer + 1]]
-    positions = None if model.pos is None else plain(model.pos)
+    positions = None if model.pos is None else Learned(plain(model.pos).weight)
     n_kv = plain(plain(model.layers[0]).attn).n_kv_heads
-    return Tower(plain(model.tok_embed), positions, blocks, cfg.n_ctx, cfg.n_heads, n_kv, cfg.d_head)
+    return Tower(plain(model.tok_embed), positions, blocks, cfg.n_heads, n_kv, cfg.d_head)
 
 
 class NativeBlock(Block):

@@ -6,19 +6,18 @@ from typing import Any
 
 import torch
 
-from pipeline.models.blocks.block import Block, Linear, Places, Rotary, Tower, plain, rotary_is_known
+from pipeline.models.blocks.block import Block, Linear, Places, Rotary, Tower, plain
 
 
 def tower(model: Any, layer: int) -> Tower | None:
     """The tower of a GPTNeoXForCausalLM; None where its rotary positions are of an unknown kind."""
     inner, config = model.gpt_neox, model.config
-    module = plain(inner.rotary_emb)
-    if not rotary_is_known(module):
+    rotary = Rotary(plain(inner.rotary_emb))
+    if not rotary.known:
         return None
-    rotary = Rotary(module)
     blocks: list[Block] = [NeoXBlock(plain(block), rotary) for block in list(inner.layers)[: layer + 1]]
     n_heads = config.num_attention_heads
-    shape = config.max_position_embeddings, n_heads, n_heads, config.hidden_size // n_heads
+    shape = n_heads, n_heads, config.hidden_size // n_heads
     return Tower(plain(inner.embed_in), None, blocks, *shape)
 
 
