@@ -34,8 +34,8 @@ _LEGACY = ("NeelNanda/", "ArthurConmy/", "Baidicoot/")
 class LanguageModel:
     """A loaded model: its shape, its tokens, and the activations of its neurons.
 
-    `n_neurons` are those of the layer that it was loaded for; `refusals` say, for layers that were tried, why
-    no pass can go on from the model's own keys and values.
+    `n_neurons` are those of the layer that it was loaded for; `refusals` say, for layers that were tried,
+    why no pass can go on from the model's own keys and values.
     """
 
     name: str

@@ -1,5 +1,7 @@
 """Imported by the server that starts processes for tests: they find everything imported and loaded."""
 
+import os
+
 import gensim.models
 import torch
 
@@ -8,5 +10,7 @@ from pipeline.models import language_model
 from pipeline.results import database
 
 __all__ = ["database", "gensim", "language_model", "torch"]
-torch.set_num_threads(1)  # a process that has computed in several threads cannot be copied
+# a process that has computed or cut texts into tokens in several threads cannot be copied
+torch.set_num_threads(1)
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
 language_model.load(Config())
