@@ -147,7 +147,7 @@ def of(kind, special, folder):
     bridge = TransformerBridge.boot_transformers(str(folder), tokenizer=words)
     logging.disable(logging.NOTSET)
     bridge.original_model.eval()
-    return LanguageModel(kind, bridge, words)
+    return LanguageModel(kind, bridge, words, N_NEURONS)
 
 
 def tokenizer(folder):

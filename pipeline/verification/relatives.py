@@ -26,18 +26,16 @@ class Relatives:
         self.words = vectors.words[:_COMMON]
         self.content = SharedContent(self.words, hypernyms)
 
-    def of(self, word: str, wanted: int, leave_out: set[str]) -> list[tuple[int, float]]:
+    def of(self, word: str, wanted: int) -> list[tuple[int, float]]:
         """The places of the words that are most alike to one that has a vector, with their cosines; none
-        that is spelled alike, or in `leave_out`."""
+        that is spelled alike."""
         cosines = self.vectors.matrix[: len(self.words)] @ self.vectors.matrix[self.vectors.places[word]]
         known = self.content.known
         scores = _standard(cosines, np.ones_like(known))
         scores += _NAMES * _standard(self.content.row(word), known)
-        best = np.argsort(-scores, kind="stable")[: _LOOKED_AT * wanted + len(leave_out)].tolist()
-        found = (
-            i for i in best if self.words[i] not in leave_out and not spelled_alike(word, self.words[i])
-        )
-        return [(place, float(cosines[place])) for place, _ in zip(found, range(wanted), strict=False)]
+        best = np.argsort(-scores, kind="stable")[: _LOOKED_AT * wanted].tolist()
+        found = [i for i in best if not spelled_alike(word, self.words[i])]
+        return [(place, float(cosines[place])) for place in found[:wanted]]
 
 
 def _standard(values: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The replacements of a word: its nearest neighbours, and of a MAT's word its relatives and controls.
 
 In: `candidates`, `maps`, `words`, `vocabulary`. Out: `synonyms`. Neighbours are found by one matrix
-product; relatives (`relatives.py`) are none of them. Controls are unrelated: drawn, with a seed per word,
+product; relatives (`relatives.py`) may be among them. Controls are unrelated: drawn, with a seed per word,
 from the less similar half of the words of similar frequency. Words without a vector have none of these.
 There are more relatives and controls than are put into one MAP, as the MAPs of a word take turns
 (`sql/220_variants.sql`).
@@ -61,27 +61,23 @@ def replacements(words: pa.Table, relatives: Relatives, settings: Config) -> pa.
         name, pairs = row["word"], list(zip(neighbours.tolist(), scores.tolist(), strict=True))
         if skip:
             pairs = [p for p in pairs if not fasttext.inflection(name, vectors.words[p[0]])]
-        synonyms = pairs[: settings.synonyms]
-        rows += _rows(name, "synonym", synonyms, vectors.words)
+        rows += _rows(name, "synonym", pairs[: settings.synonyms], vectors.words)
         if row["is_mat"]:
-            taken = {vectors.words[place] for place, _ in synonyms}
-            more = relatives.of(name, _RELATIVE_TURNS * settings.relatives, taken)
-            rows += _rows(name, "relative", more, vectors.words)
-            taken |= {vectors.words[place] for place, _ in more}
+            related = relatives.of(name, _RELATIVE_TURNS * settings.relatives)
+            rows += _rows(name, "relative", related, vectors.words)
+            taken = {place for place, _ in related}
             rows += _rows(name, "control", _controls(int(own), vectors, taken, settings), vectors.words)
     return pa.Table.from_pylist(rows, schema=tables.TABLES["synonyms"].schema)
 
 
-def _controls(own: int, vectors: Vectors, leave_out: set[str], settings: Config) -> list[tuple[int, float]]:
+def _controls(own: int, vectors: Vectors, leave_out: set[int], settings: Config) -> list[tuple[int, float]]:
     """Unrelated words of similar frequency, drawn with a seed per word; (place, cosine)."""
     first = max(0, own - _LIKE_FREQUENCY)
     scores = vectors.matrix[first : own + _LIKE_FREQUENCY + 1] @ vectors.matrix[own]
     by_score = np.argsort(scores, kind="stable")[: int(settings.control_share * len(scores))]
     unrelated = np.sort(by_score)
     draw = np.random.default_rng([settings.seed, crc32(vectors.words[own].encode())])
-    drawn = [
-        place for place in draw.permutation(unrelated) if vectors.words[first + place] not in leave_out
-    ]
+    drawn = [place for place in draw.permutation(unrelated) if first + place not in leave_out]
     wanted = _CONTROL_TURNS * settings.controls
     return [(first + int(place), float(scores[place])) for place in drawn[:wanted]]
 

@@ -50,7 +50,7 @@ def test_controls_are_unrelated_and_the_same_whatever_else_is_asked():
     assert both == controls
 
 
-def test_relatives_are_alike_by_vectors_and_wordnet_but_no_synonyms_controls_or_forms():
+def test_relatives_are_alike_by_vectors_and_wordnet_but_no_controls_or_forms():
     green = [word("green", 0, is_mat=True)]
     kinds = {
         kind: set(of_kind(kind, "green", green, synonyms=2, relatives=1))
@@ -58,7 +58,7 @@ def test_relatives_are_alike_by_vectors_and_wordnet_but_no_synonyms_controls_or_
     }
     assert kinds["synonym"] == {"greens", "red"}
     assert len(kinds["relative"]) == 3 and "blue" in kinds["relative"]
-    assert not kinds["relative"] & (kinds["synonym"] | kinds["control"] | {"green", "greens"})
+    assert not kinds["relative"] & (kinds["control"] | {"green", "greens"})
 
 
 def test_only_words_that_hold_a_mat_have_relatives_and_controls():
