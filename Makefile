@@ -3,7 +3,7 @@
 PYTHON = python3
 BIN := .venv/bin
 # the settings that people give, as config.py lists them
-OPTIONS := $(shell sed -n 's/^    \([a-z_]*\): .* = _option\b.*/\1/p' pipeline/config.py | tr a-z A-Z)
+OPTIONS := $(shell sed -n 's/^    \([a-z_]*\): .* = option\b.*/\1/p' pipeline/config.py | tr a-z A-Z)
 KNOWN := $(OPTIONS) REPO PUBLIC OPENAI_BASE_URL PYTHON
 given = $(if $(filter command,$(origin $(1))),$($(1)))
 UNKNOWN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(filter-out $(KNOWN),$(name))))
@@ -55,8 +55,9 @@ test: .venv/.installed ## run the tests; needs no network
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
 		--no-loadscope-reorder
 
-clients: .venv/.installed ## whether DuckDB from 1.1 on, its client, pandas and polars read the results
+clients: .venv/.installed ## whether other people's programs read the results: DuckDB from 1.1 on, pandas, PostgreSQL, ...
 	@$(BIN)/python tests/clients/clients.py
+	@FETCH_CLIENTS=1 $(BIN)/python -m pytest -rs tests/clients
 
 truth: .venv/.installed ## how true the answers are, on models whose neurons were planted (some ten minutes)
 	@$(BIN)/python tests/bench/truth.py $(if $(call given,TEXT),--text $(call quoted,$(call given,TEXT))) \

@@ -10,13 +10,14 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline import setting_checks
 from pipeline.errors import UndeclaredError, UserError
 from pipeline.resources import resource
+from pipeline.setting_fields import fixed, option
 
 EMBEDDED = "demo"
 KINDS = ("word", "token", "spelling", "set", "phrase", "several")
@@ -35,207 +36,178 @@ TOKENISED = {
 }
 
 
-def _option(default: Any, doc: str, **more: Any) -> Any:
-    """A setting that people give, with its help; `more` as in `_setting`."""
-    return _setting(default, doc, option=True, **more)
-
-
-def _fixed(default: Any, doc: str, **more: Any) -> Any:
-    """A setting that the method fixes; it is changed in Python only."""
-    return _setting(default, doc, option=False, **more)
-
-
-def _setting(  # noqa: PLR0913  (all that a setting says of itself)
-    default: Any,
-    doc: str,
-    *,
-    option: bool,
-    alone: Any = None,
-    choices: tuple[str, ...] | None = None,
-    least: float | None = None,
-    most: float | None = None,
-) -> Any:
-    """A field of Config. `alone` is its value where the command line names it without one; `choices` are
-    all values it can have; `least` and `most` are limits of a number, both included.
-    """
-    facts = dict(help=doc, option=option, alone=alone, choices=choices, least=least, most=most)
-    return field(default=default, metadata=facts)
-
-
 @dataclass(frozen=True)
 class Config:
     """One run's settings, checked on creation; raises UserError with what is allowed."""
 
-    model: str = _option(
+    model: str = option(
         EMBEDDED,
         "embedded model (demo), a folder with config.json, model.safetensors and tokenizer.json, "
         "or a name TransformerLens knows",
     )
-    weights: str = _option(
+    weights: str = option(
         "trained",
         "the model's own weights (trained), or as a control the same ones shuffled (random)",
         choices=("trained", "random"),
     )
-    layer: int = _option(1, "layer of the neurons, 0-based", least=0)
-    neurons: str = _option("all", "which neurons: a count (64), 0-63, 3,7,12 or all")
-    fdr: float = _option(
+    layer: int = option(1, "layer of the neurons, 0-based", least=0)
+    neurons: str = option("all", "which neurons: a count (64), 0-63, 3,7,12 or all")
+    fdr: float = option(
         0.05,
         "share of the feature neurons that may be false, where neither SIMILARITY nor ACTIVATION is given",
         least=1e-6,
         most=0.999,
     )
-    coverage: float = _option(
+    coverage: float = option(
         0.5,
         "least share of a neuron's activation that what it stands for accounts for, 0..1",
         least=0,
         most=1,
     )
-    kinds: str | None = _option(
+    kinds: str | None = option(
         None,
         "kinds of feature neurons, such as set,phrase; all by default: word, token, spelling, set, phrase, "
         "several",
     )
-    similarity: float | None = _option(
+    similarity: float | None = option(
         None,
         "a candidate's least mean similarity of its MAPs, -1..1; by default chance decides, 0.6 where only "
         "ACTIVATION is given",
         least=-1,
         most=1,
     )
-    activation: float | None = _option(
+    activation: float | None = option(
         None,
         "a feature neuron's least normalised activation, 0..1; by default chance decides, 0.3 where only "
         "SIMILARITY is given",
         least=0,
         most=1,
     )
-    selectivity: float | None = _option(
+    selectivity: float | None = option(
         None,
         "a feature neuron's least selectivity (synonyms less controls); off by default",
         least=-math.inf,
     )
-    synonyms: int = _option(5, "nearest neighbours put into the place of each word", least=1, most=100)
-    source: str = _option(
+    synonyms: int = option(5, "nearest neighbours put into the place of each word", least=1, most=100)
+    source: str = option(
         "neuroscope",
         "where samples come from: neuroscope (pages of SITE) or scan (the model over TEXT)",
         choices=("neuroscope", "scan"),
     )
-    site: str | None = _option(
+    site: str | None = option(
         None,
         "address of the site with Neuroscope's pages, or a folder that mirrors one; by default "
         "https://neuroscope.io, and for the embedded model its recording",
     )
-    rate: float = _option(2.0, "pages asked of the site per second, at most", least=0.001, most=1000)
-    connections: int = _option(
+    rate: float = option(2.0, "pages asked of the site per second, at most", least=0.001, most=1000)
+    connections: int = option(
         4, "pages of the site, or calls of DESCRIBER_MODEL, asked for at once, at most", least=1, most=32
     )
-    refresh: bool = _option(False, "ask the site whether pages that are kept have changed", alone=True)
-    text: str = _option(
+    refresh: bool = option(False, "ask the site whether pages that are kept have changed", alone=True)
+    text: str = option(
         EMBEDDED,
         "text that the scan reads and word vectors are trained on: demo, a file or folder of Parquet, "
         "JSON lines or plain text, or a data set on the Hub",
     )
-    bad_rows: str = _option(
+    bad_rows: str = option(
         "refuse", "rows of TEXT without a text: refuse or skip (counted)", choices=("refuse", "skip")
     )
-    plain_text: str = _option(
+    plain_text: str = option(
         "auto",
         "a text of a plain text file: lines, paragraphs, or auto (paragraphs where it is wrapped)",
         choices=("auto", "lines", "paragraphs"),
     )
-    fasttext: str = _option(
+    fasttext: str = option(
         "train",
         "word vectors: train (on TEXT), or a file in word2vec text or binary or Facebook .bin form",
     )
-    phrases: str = _option(
+    phrases: str = option(
         "sif", "a phrase's vector: sif (weighted, common part removed) or mean", choices=("sif", "mean")
     )
-    inflections: str = _option(
+    inflections: str = option(
         "keep",
         "neighbours that merely contain the word or share its stem: keep or skip",
         choices=("keep", "skip"),
     )
-    describer: str = _option(
+    describer: str = option(
         "lexical",
         "who describes: lexical (no language model), or openai (OpenAI, or the server of OPENAI_BASE_URL)",
         choices=("lexical", "openai"),
     )
-    describer_model: str = _option("gpt-6-luna", "language model that describes")
-    describe_groups: bool = _option(
+    describer_model: str = option("gpt-6-luna", "language model that describes")
+    describe_groups: bool = option(
         False, "describe each group of MAPs of a neuron that has several clean ones too", alone=True
     )
-    price: str | None = _option(
+    price: str | None = option(
         None,
         "price of DESCRIBER_MODEL in USD per million tokens read and written, such as 0.1,0.4; by default "
         "unknown",
     )
-    max_calls: int | None = _option(None, "calls of DESCRIBER_MODEL in one run, at most", least=0)
-    max_cost: float | None = _option(None, "what they may cost in one run, in USD; needs PRICE", least=0)
-    answer_tokens: int = _option(100, "tokens of an answer, its reasoning included, at most", least=1)
-    answer_timeout_s: float = _option(
+    max_calls: int | None = option(None, "calls of DESCRIBER_MODEL in one run, at most", least=0)
+    max_cost: float | None = option(None, "what they may cost in one run, in USD; needs PRICE", least=0)
+    answer_tokens: int = option(100, "tokens of an answer, its reasoning included, at most", least=1)
+    answer_timeout_s: float = option(
         60.0, "seconds within which an answer has to be there whole", least=0.001, most=86_400
     )
-    dry_run: bool = _option(False, "say what describing or publishing would take; call nothing", alone=True)
-    score: bool = _option(
+    dry_run: bool = option(False, "say what describing or publishing would take; call nothing", alone=True)
+    score: bool = option(
         False,
         "hold descriptions against texts that the describer was not shown: every second MAP is held out",
         alone=True,
     )
-    score_control: bool = _option(
+    score_control: bool = option(
         False, "hold those texts against the description of another neuron too", alone=True
     )
-    exact_tokens: str | None = _option(
+    exact_tokens: str | None = option(
         None,
         "where the ids of pages' texts are looked up: auto (the tokenised data set of the Hub that belongs "
         "to the model), or a folder of Parquet or a data set with a column tokens; by default they are "
         "found again from the pages' tokens",
         alone="auto",
     )
-    precision: str = _option(
+    precision: str = option(
         "float32",
         "numbers of the model while variants are measured: float32 or bfloat16",
         choices=("float32", "bfloat16"),
     )
-    device: str = _option(
+    device: str = option(
         "auto",
         "what computes: auto (an accelerator if there is one), cpu, cuda or mps",
         choices=("auto", "cpu", "cuda", "mps"),
     )
-    memory_mb: int = _option(
+    memory_mb: int = option(
         512, "memory that batches of variants may take beside the model, in MB", least=1
     )
-    creator: str = _option(
+    creator: str = option(
         "clkht01d40000jv08hvalcvly",
         "id of the user of Neuronpedia to whom an export belongs; by default the one that every "
         "installation of it begins with",
     )
-    data: str = _option("data", "folder of the store and of neurons.duckdb")
+    data: str = option("data", "folder of the store and of neurons.duckdb")
 
-    samples: int = _fixed(20, "texts kept per neuron", least=1)
-    max_tokens: int = _fixed(
-        1024, "longest text of a sample, BOS included, if the model allows it", least=2
-    )
-    context_tokens: int = _fixed(5, "tokens of a MAP on each side of the MAT", least=1)
-    max_overlap: float = _fixed(
+    samples: int = fixed(20, "texts kept per neuron", least=1)
+    max_tokens: int = fixed(1024, "longest text of a sample, BOS included, if the model allows it", least=2)
+    context_tokens: int = fixed(5, "tokens of a MAP on each side of the MAT", least=1)
+    max_overlap: float = fixed(
         0.8, "share of common words from which two MAPs are one, 0..1", least=0, most=1
     )
-    relatives: int = _fixed(5, "words of its kind put into the place of the MAT's word", least=1)
-    controls: int = _fixed(15, "unrelated words put into the place of the MAT's word", least=1)
-    control_share: float = _fixed(
+    relatives: int = fixed(5, "words of its kind put into the place of the MAT's word", least=1)
+    controls: int = fixed(15, "unrelated words put into the place of the MAT's word", least=1)
+    control_share: float = fixed(
         0.5, "share of the words of like frequency, least similar, to draw from", least=0, most=1
     )
-    batch_tokens: int | None = _fixed(
+    batch_tokens: int | None = fixed(
         None,
         "tokens computed at once, padding included; by default 2048, on an accelerator 32768",
         least=1,
     )
-    timeout_s: float = _fixed(60.0, "seconds within which a page has to come", least=0.001)
-    tries: int = _fixed(5, "times a page is asked for before it counts as failed", least=1)
-    retry_wait_s: float = _fixed(
+    timeout_s: float = fixed(60.0, "seconds within which a page has to come", least=0.001)
+    tries: int = fixed(5, "times a page is asked for before it counts as failed", least=1)
+    retry_wait_s: float = fixed(
         1.0, "seconds waited after the first failed try, doubled after each", least=0.001
     )
-    windows_per_call: int = _fixed(5, "windows of text that one call judges", least=1)
-    seed: int = _fixed(0, "seed of everything drawn at random")
+    windows_per_call: int = fixed(5, "windows of text that one call judges", least=1)
+    seed: int = fixed(0, "seed of everything drawn at random")
 
     def __post_init__(self) -> None:
         for each in dataclasses.fields(self):

@@ -27,6 +27,7 @@ pytest_plugins = ["servers.tiny_site", "servers.chat", "servers.hub", "servers.p
 _HOME = tempfile.TemporaryDirectory(prefix="hf-home-")
 os.environ.update(HF_HOME=_HOME.name, HF_HUB_DISABLE_XET="1", HF_HUB_DISABLE_TELEMETRY="1")
 os.environ.pop("HF_TOKEN", None)
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it: results are as wide as without a terminal
 
 ROOT = Path(__file__).parent.parent
 SMALL_TEXTS = 900

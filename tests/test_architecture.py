@@ -16,7 +16,16 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 # What each part may import, beside itself. Read downwards: nothing points up, and no step knows another.
-FLOOR = {"config", "setting_checks", "errors", "output", "printable", "progress", "resources"}
+FLOOR = {
+    "config",
+    "setting_checks",
+    "setting_fields",
+    "errors",
+    "output",
+    "printable",
+    "progress",
+    "resources",
+}
 TABLES = {"tables", *FLOOR}
 GROUND = {"models", "language", "web"}
 STEPS = {"samples", "identification", "verification", "generation"}
@@ -27,7 +36,8 @@ DIRECTIONS = {
     "progress": {"output"},
     "resources": set(),
     "setting_checks": {"errors"},
-    "config": {"setting_checks", "errors", "resources"},
+    "setting_fields": set(),
+    "config": {"setting_checks", "setting_fields", "errors", "resources"},
     "tables": FLOOR,
     "web": {*TABLES, "__init__"},
     "language": {*TABLES, "web"},

@@ -19,6 +19,7 @@ _PACKAGE = Path(__file__).parent.parent
 FLOOR = {
     "pipeline": "holds the version and the function for Python",
     "pipeline.config": "the values of settings stand in the key",
+    "pipeline.setting_fields": "the values of settings stand in the key",
     "pipeline.setting_checks": "refuses values",
     "pipeline.errors": "says what went wrong",
     "pipeline.output": "prints",

@@ -55,7 +55,7 @@ def test_a_closure_holds_what_is_imported_also_inside_functions_and_by_others():
         "pipeline.verification.activations",
         "pipeline.verification.measurement",
         "pipeline.models.language_model",
-        "pipeline.models.blocks",  # imported in a function of language_model
+        "pipeline.models.blocks.forms",  # imported in a function of language_model
         "pipeline.models.resumed_passes",  # imported in a function of measurement
         "pipeline.models.phrases",
     }

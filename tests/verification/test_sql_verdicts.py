@@ -282,7 +282,7 @@ SURE = [[chance("words", 1e-6)]] * 3
 def test_what_is_not_sure_enough_is_found_at_the_rate_that_is_told():
     layer = Layer([*SURE, [chance("words", 0.04)], [chance("words", 0.06)]], extra=2)
     assert layer.found_by(3) == ("FDR", 0.12)
-    assert layer.found_by(4) == ("FDR", 0.16)
+    assert layer.found_by(4) == ("FDR", 0.144)
 
 
 def test_the_rate_that_is_told_finds_each_near_miss():

@@ -136,7 +136,7 @@ def test_samples_are_a_data_set_as_they_lie(few, tmp_path, monkeypatch):
         glob = str(folder / "*.parquet")
         found = con.sql("from read_parquet($1) order by neuron, rank", params=[glob]).to_arrow_table()
     assert found["tokens"].equals(pa.chunked_array(tables["samples"]["tokens"].chunks))
-    assert json.loads((folder / "manifest.json").read_text())["version"]
+    assert json.loads(folder.with_suffix(".json").read_text())["version"]
 
 
 def test_a_recording_answers_only_what_was_recorded(tmp_path):

@@ -320,6 +320,6 @@ def test_two_runs_at_once_on_one_store_end_with_the_same_rows(scanned, small_tab
 def test_vectors_of_another_form_are_refused_before_the_model_works(small, tmp_path):
     (tmp_path / "odd.vec").write_text("no vectors\n")
     config = dataclasses.replace(small, data=str(tmp_path / "data"), fasttext=str(tmp_path / "odd.vec"))
-    with pytest.raises(UserError, match="is not read"):
+    with pytest.raises(UserError, match="holds no vectors in a form"):
         run(config)
     assert not list((tmp_path / "data/store").glob("samples/*"))
