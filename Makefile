@@ -55,11 +55,11 @@ test: .venv/.installed ## run the tests; needs no network
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
 		--no-loadscope-reorder
 
-clients: .venv/.installed ## whether other people's programs read the results: DuckDB from 1.1 on, pandas, PostgreSQL, ...
+clients: .venv/.installed ## whether other people's programs read the results
 	@$(BIN)/python tests/clients/clients.py
 	@FETCH_CLIENTS=1 $(BIN)/python -m pytest -rs tests/clients
 
-truth: .venv/.installed ## how true the answers are, on models whose neurons were planted (some ten minutes)
+truth: .venv/.installed ## how true the answers are, on models whose neurons were planted (half an hour)
 	@$(BIN)/python tests/bench/truth.py $(if $(call given,TEXT),--text $(call quoted,$(call given,TEXT))) \
 		$(if $(call given,FASTTEXT),--vectors $(call quoted,$(call given,FASTTEXT)))
 
