@@ -126,13 +126,13 @@ class Hypernyms:
         self._covering: dict[str, frozenset[int]] = {}
 
     def _shares(self, n_words: np.ndarray) -> np.ndarray:
-        """The rarity of each synset."""
+        """The rarity of each synset; one that covers no lemma may still cover a form, and counts as one."""
         rows = np.repeat(np.arange(len(self._rows)), np.diff(self._offsets))
         parts = np.array(self._pos)[self._senses]
         n = {pos: len(np.unique(rows[parts == pos])) for pos in _PARTS}
         n_occurring = len(np.unique(rows[self._tagged > 0]))
         of = np.array([n.get(pos, n[ADJECTIVE]) for pos in self._pos[: len(n_words)]])
-        return np.concatenate([n_words / of, [len(own) / n_occurring for own in CLASSES.values()]])
+        return np.concatenate([np.maximum(n_words, 1) / of, [len(own) / n_occurring for own in CLASSES.values()]])
 
     def kind_of(self, words: Mapping[str, float] | Iterable[str]) -> Kind | None:
         """The kind that most of some words are; None where they are of none.

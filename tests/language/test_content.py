@@ -26,6 +26,11 @@ def test_a_gun_has_more_in_common_with_a_rifle_than_with_a_sword_and_least_with_
     assert rifle > sword > wheat
 
 
+def test_every_content_is_a_number_whatever_the_words():
+    known = hypernyms()
+    assert min(map(known.rarity, range(72_000))) > 0
+
+
 def test_words_that_wordnet_lacks_are_not_known_and_share_nothing():
     shared = SharedContent(WORDS, hypernyms())
     assert not shared.known[WORDS.index("qqq")]
