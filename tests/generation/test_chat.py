@@ -298,4 +298,5 @@ def test_a_price_has_two_numbers_and_a_limit_of_cost_needs_it():
 def test_a_server_that_has_moved_is_told_with_its_new_address(chat, code):
     chat.always = lambda handler: handler.give(code, b"", {"Location": "http://127.0.0.1:1/v2"})
     reason = Describer("small", wait_s=0.001).ask([dict(role="user", content="a")], 9).reason
-    assert reason == f"HTTP {code}: the server is at http://127.0.0.1:1/v2; give that one as OPENAI_BASE_URL"
+    told = "the server is at http://127.0.0.1:1/v2; give that one as OPENAI_BASE_URL"
+    assert reason == f"HTTP {code}: {told}"
