@@ -265,6 +265,9 @@ async def _cap(response: Any) -> None:
 
 def _said(exc: Any) -> str:
     """What a server says with an HTTP error: its message, or all of it where there is none."""
+    if 300 <= exc.status_code < 400:
+        place = exc.response.headers.get("location", "another address")
+        return f"HTTP {exc.status_code}: the server is at {place}; give that one as OPENAI_BASE_URL"
     body = exc.body if isinstance(exc.body, dict) else {"message": exc.body}
     message = body.get("message") or body.get("detail")
     return f"HTTP {exc.status_code}: {message if isinstance(message, str) else exc.response.text}"

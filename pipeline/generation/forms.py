@@ -11,13 +11,15 @@ import json
 import re
 from typing import Any
 
-# Reasoning: names of tags, in any of the brackets, and marks of single families of models.
+# Reasoning: names of tags, in any of the brackets, also as part of a longer name (thought_process), and
+# marks of single families of models.
 REASONING = (
     "think", "thinking", "thought", "thoughts", "reasoning", "reason", "reflection", "analysis",
     "scratchpad",
-    "rationale", "antThinking", "seed:think", "cot", "inner_monologue",
+    "rationale", "antThinking", "seed:think", "cot", "inner_monologue", "monologue", "reflect", "internal",
+    "deliberation",
 )  # fmt: skip
-BRACKETS = (("<", ">"), ("[", "]"), ("<|", "|>"), ("◁", "▷"), ("＜", "＞"))
+BRACKETS = (("<", ">"), ("[", "]"), ("<|", "|>"), ("◁", "▷"), ("＜", "＞"), ("&lt;", "&gt;"))
 REASONING_MARKS = (
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
@@ -35,13 +37,15 @@ ANSWER_MARKS = (
     ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
     ("<|START_TEXT|>", "<|END_TEXT|>"),
     ("<|begin_of_box|>", "<|end_of_box|>"),
+    ("\\boxed{\\text{", "}}"),
     ("\\boxed{", "}"),
 )
 FENCES = ("```", "~~~")
 QUOTES = (
     ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ("«", "»"), ("„", "“"), ("`", "`"), ("**", "**"),
     ("__", "__"),
-    ("*", "*"), ("_", "_"), ("$", "$"), ("\\text{", "}"),
+    ("*", "*"), ("_", "_"), ("$", "$"), ("\\text{", "}"), ("```", "```"),
+    *((f"<{tag}>", f"</{tag}>") for tag in ("b", "strong", "i", "em", "p", "u", "code")),
 )  # fmt: skip
 # A label ends with one of these words, after any of those, and with a colon, or is a heading or bold line.
 LABELS = (
@@ -49,7 +53,7 @@ LABELS = (
     "concept",
     "response", "conclusion", "output", "result", "label", "solution", "in common", "judgement",
     "judgements",
-    "judgment", "judgments",
+    "judgment", "judgments", "assistant",
 )  # fmt: skip
 BEFORE_LABELS = (
     "the", "my", "your", "a", "final", "short", "brief", "concise", "common", "shared", "best", "main",
@@ -86,16 +90,29 @@ GREETINGS = (
 AFTERWORDS = (
     "explanation", "reasoning", "rationale", "justification", "note", "evidence", "examples", "because",
     "here's why", "here’s why", "here is why", "this is because", "why", "let me know", "i hope",
+    "hope this", "is there anything", "feel free", "if you",
 )  # fmt: skip
 NOTHING = "no common feature"  # as a prompt asks for it
+_WHO = (
+    r"(?:they|(?:all |of ){0,2}(?:the|these|those) (?:\w+ )?(?:tokens|words|phrases|examples|samples|texts)"
+    r"(?: and .{1,40})?)"
+)
+_WHAT = (
+    r"(?:feature|theme|thread|pattern|trait|element|link|connection|meaning)s?"
+    r"|(?:commonalit|similarit)(?:y|ies)"
+)
+_NOT = r"(?:can|could|do|does|did|is|are)(?:n['’]t| ?not)|can['’]t"
+_COMMON = rf"(?:\b(?:common|shared)\b(?: (?:{_WHAT}))?|\bin common\b)"
 NOTHINGS = (
     r"no common features?\b.*",
-    r"(?:there (?:is|are|seems? to be|appears? to be)|i (?:see|find|found)|they (?:have|share)) "
-    r"no(?: \w+)?(?: common| shared) (?:feature|theme|thread|pattern|trait)s?\b.*",
-    r"no(?: clear| obvious| single| apparent| discernible)(?: common| shared) "
-    r"(?:feature|theme|thread|pattern|trait)s?",
-    r"(?:they have |there is )?nothing in common",
-    r"none|nothing",
+    rf"(?:there (?:is|are|(?:seem|appear)s? to be)|there['’]s|i (?:see|find|found)|{_WHO} (?:have|share)) "
+    rf"no(?: \w+)?(?: common| shared)? (?:{_WHAT})\b.*",
+    rf"(?:{_WHO} |there |i |it )?(?:{_NOT}) (?:\w+ ){{0,4}}(?:an?|any|one|anything|much)\b"
+    rf".{{0,30}}{_COMMON}.*",
+    r"no(?: clear| obvious| single| apparent| discernible)?(?: common| shared)? "
+    rf"(?:{_WHAT})(?: (?:was |is )?(?:found|seen|identified))?",
+    rf"(?:{_WHO} have |there is )?nothing in common",
+    r"none|nothing|n/?a|null|nil",
 )
 JUDGEMENTS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 # Of an answer in parts: the keys that hold text, and the types of parts that are no answer.
@@ -116,6 +133,7 @@ ENDINGS = {
 
 
 _LONGEST = 10_000  # characters from which a text is no answer but for its reasoning
+_BLANK = " \t\n\r\u200b\u2060\ufeff"  # also what has no width
 _NEAR = 20  # characters before a list that say what it is
 
 
@@ -126,7 +144,8 @@ def _any(words: tuple[str, ...]) -> str:
 def _marks(names: tuple[str, ...], pairs: tuple[tuple[str, str], ...], *, close: bool) -> re.Pattern[str]:
     """A pattern of the tags of some names, and of other marks, where they open or close; not in quotes."""
     slash, more = (r"\s*/\s*", r"\s*") if close else (r"\s*", r"(?:\s[^<>\[\]]{0,80})?")
-    tags = [re.escape(first) + slash + _any(names) + more + re.escape(last) for first, last in BRACKETS]
+    longer = rf"(?:(?!end)\w{{1,20}}[_:-])?{_any(names)}(?:[_-]\w{{1,20}})?"
+    tags = [re.escape(first) + slash + longer + more + re.escape(last) for first, last in BRACKETS]
     others = [re.escape(pair[close]) for pair in pairs]
     return re.compile("(?<![\"'`“‘«⟦])(?:" + "|".join([*tags, *others]) + ")", re.IGNORECASE)
 
@@ -135,14 +154,23 @@ _REASONS = _marks(REASONING, REASONING_MARKS, close=False)
 _REASONED = _marks(REASONING, REASONING_MARKS, close=True)
 _OPENS = _marks(ANSWERS, ANSWER_MARKS, close=False)
 _CLOSES = _marks(ANSWERS, ANSWER_MARKS, close=True)
-_SPECIAL = r"(?:<\|[^|<>\s]{1,40}\|>|</?s>|<end_of_turn>|\[EOS\])"  # tokens of a chat's template
-_ENDS = re.compile(rf"\A(?:\s*{_SPECIAL})+|(?:{_SPECIAL}\s*)+\Z")
+_EMPTY = re.compile(rf"(?<![\"'`“‘«⟦])<\s*{_any(REASONING)}\s*/\s*>", re.IGNORECASE)
+_CLOSED_LAST = re.compile(rf"\s*<\s*/\s*{_any(ANSWERS)}\s*>\s*\Z", re.IGNORECASE)  # opened in the prompt
+# tokens of a chat's template, which name who speaks
+_SPECIAL = r"(?:<\|[^|<>\s]{1,40}\|>|</?s>|<[be]os>|<(?:start|end)_of_turn>|\[EOS\]|\[/INST\])"
+_ENDS = re.compile(
+    rf"\A(?:\s*{_SPECIAL}(?:(?:assistant|model|final)(?=\s*(?:\n|<)))?)+|(?:{_SPECIAL}\s*)+\Z"
+)
 _FENCE = re.compile(
-    rf"^[ \t]*{_any(FENCES)}[^\n`]*\n(.*?)(?:\n?[ \t]*{_any(FENCES)}|\Z)", re.DOTALL | re.MULTILINE
+    rf"^[ \t]*{_any(FENCES)}[`~]*[^\n`]*\n(.*?)(?:\n?[ \t]*{_any(FENCES)}[`~]*|\Z)",
+    re.DOTALL | re.MULTILINE,
 )
 _NAME = rf"(?:{_any(BEFORE_LABELS)}[ \t]+){{0,4}}{_any(LABELS)}"
+_MARK = r"(?:</\w{1,6}>|[*_]*)"
 _LABEL = re.compile(
-    rf"^[ \t>#*_•\-]*{_NAME}(?:[ \t]+(?:is|are|would be))?[ \t]*[*_]*[ \t]*[:：][*_]*[ \t]*"
+    rf"^[ \t>#*_•\-]*(?:<\w{{1,6}}>)?{_NAME}(?:[ \t]+(?:is|are|would be))?"
+    rf"[ \t]*{_MARK}[ \t]*[:：]{_MARK}[ \t]*"
+    rf"|\A(?:the|my) (?:final |short )?answer is[ \t]+"
     rf"|^[ \t]*(?:#+|\*\*|__)[ \t]*{_NAME}[ \t]*[*_]*[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -153,7 +181,11 @@ _PREFACE = re.compile(
     re.IGNORECASE,
 )
 _LAST_COLON = re.compile(r"\A.*[:：][ \t*_]*\n\s*(?=\S)", re.DOTALL)
-_AFTERWORD = re.compile(rf"(?<=\S)\n\n[ >#*_(\-]*{_any(AFTERWORDS)}\b.*", re.IGNORECASE | re.DOTALL)
+_AFTERWORD = re.compile(
+    rf"(?<=\S)\n(?:\n(?:[-*_]{{3,}}\n+)?[ >#*_(\-]*{_any(AFTERWORDS)}\b"
+    rf"|[ >#*_(\-]*{_any(AFTERWORDS)}[ *_]*:|[-*_]{{3,}}\s*\Z).*",
+    re.IGNORECASE | re.DOTALL,
+)
 _BULLET = re.compile(r"\A(?:[-•+>]|\*(?!\*)|1[.)])\s+(?=\S)")
 _NOTHINGS = re.compile("|".join(NOTHINGS), re.IGNORECASE | re.DOTALL)
 
@@ -189,6 +221,7 @@ def ending(reason: Any) -> str | None:
 
 def said(text: str) -> str:
     """What an answer says after its reasoning, or else before it; empty where it is reasoning alone."""
+    text = _EMPTY.sub("", text)
     pieces, at = [], 0
     while opened := _REASONS.search(text, at):
         pieces.append(text[at : opened.start()])
@@ -197,7 +230,7 @@ def said(text: str) -> str:
     pieces.append(text[at:])
     last = next((piece for piece in reversed(pieces) if piece.strip()), "")
     last = _REASONED.split(last)[-1]  # of what was opened in the prompt, or twice
-    return last.strip()
+    return last.strip(_BLANK).strip()
 
 
 def answer(text: str) -> str:
@@ -210,6 +243,8 @@ def answer(text: str) -> str:
     opens = [mark for mark in _OPENS.finditer(text) if text[mark.end() :].strip()]
     if opens and (opens[-1].start() == 0 or _CLOSES.search(text, opens[-1].end())):
         text = _CLOSES.split(text[opens[-1].end() :], maxsplit=1)[0]
+    elif not opens:
+        text = _CLOSED_LAST.sub("", text)
     text = _ENDS.sub("", text)
     if fences := _FENCE.findall(text):
         text = fences[-1]
@@ -224,22 +259,29 @@ def answer(text: str) -> str:
 
 
 def _of_json(text: str) -> str:
-    """The only text in an object or a list of JSON; any other text as it is."""
+    """The only text in an object or a list of JSON, or in an object of Python; any other text as it is."""
+    if of_python := re.fullmatch(r"\{\s*'\w+'\s*:\s*(['\"])(.*)\1\s*\}", text):
+        return of_python[2]
     try:
         found = json.loads(text) if text.startswith(("{", "[")) else None
     except (ValueError, RecursionError):
         return text
-    if isinstance(found, dict):
-        named = [value for name, value in found.items() if name.lower() in LABELS]
-        found = named if len(named) == 1 else [*found.values()]
-    return found[0] if isinstance(found, list) and len(found) == 1 and isinstance(found[0], str) else text
+    while isinstance(found, dict | list) and not isinstance(found, str):
+        if isinstance(found, dict):
+            named = [value for name, value in found.items() if name.lower() in LABELS]
+            found = named if len(named) == 1 else [*found.values()]
+        if len(found) != 1:
+            return text
+        found = NOTHING if found[0] is None else found[0]
+    return found if isinstance(found, str) else text
 
 
 def _unquoted(text: str) -> str:
     """A text without the quotes and marks that stand around all of it."""
     for first, last in QUOTES:
-        inner = text[len(first) : len(text) - len(last)]
-        around = len(text) > len(first + last) and text.startswith(first) and text.endswith(last)
+        whole = text.removesuffix(".") if text.endswith(last + ".") else text
+        inner = whole[len(first) : len(whole) - len(last)]
+        around = len(whole) > len(first + last) and whole.startswith(first) and whole.endswith(last)
         if text == first + last or (around and first not in inner and last not in inner):
             return _unquoted(inner.strip())
     for mark in ("**", "__"):  # of which one went with a label

@@ -26,6 +26,8 @@ _UNKNOWN = (
     r"unknown|unrecogni|unexpected|unsupported param|extra|permitted|no such|does(?: not|n.t) exist|allowed"
 )
 _SOMETHING = rf"{_UNKNOWN}|param|argument|field|input|propert|unsupported|not support|schema|valid"
+# a refusal that says nothing, as proxies and small servers give
+_NOTHING = r"HTTP \d+:[\W_]*(?:(?:bad|invalid)[\W_]request|error|null|none|400)?[\W_]*\Z"
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ class Request:
             changed = changed._other(what, refusal)
         if changed != self:
             return changed
-        formal = code == 422 or (code < 500 and re.search(_SOMETHING, message, re.IGNORECASE))
+        formal = code == 422 or (
+            code < 500 and re.search(f"{_SOMETHING}|{_NOTHING}", message, re.IGNORECASE)
+        )
         if named or taken or not formal:
             return None
         options = (self._other(what, refusal) for what in ("effort", "roles", "limit"))

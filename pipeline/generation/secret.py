@@ -10,19 +10,23 @@ from __future__ import annotations
 import html
 import re
 import sys
+import unicodedata
 from collections.abc import Callable
 
 LEAST = 12  # characters from which a key, or a part of one, counts as a secret
 BLOT = "***"
 _ESCAPE = re.compile(  # of JSON, Python, C, addresses, HTML, byte tokens; ^M
-    r"\\u(?P<json>[0-9a-f]{4})|\\u\{(?P<braces>[0-9a-f]{1,6})\}|\\x(?P<byte>[0-9a-f]{2})|\\(?P<octal>[0-7]{3})"
+    r"(?-i:\\U)(?P<long>[0-9a-f]{8})|\\u(?P<json>[0-9a-f]{4})|\\u\{(?P<braces>[0-9a-f]{1,6})\}"
+    r"|\\x(?P<byte>[0-9a-f]{2})|\\(?P<octal>[0-7]{2,3})"
     r"|\\(?P<after>.)|%(?P<percent>[0-9a-f]{2})|&(?P<html>#?\w+);|<0x(?P<token>[0-9a-f]{2})>|\^[@-_]",
     re.IGNORECASE | re.DOTALL,
 )
 _COLOUR = (
     r"(?:\x1b?\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # CSI, also without ESC; OSC
 )
-_STEERING = (re.compile(_COLOUR), re.compile(rf"{_COLOUR}|\x1b[ -/]*[0-~]"))  # of ECMA-48
+_MARKUP = r"</?[a-z][^<>]{0,80}>"
+# of ECMA-48, and of HTML
+_STEERING = (re.compile(_COLOUR), re.compile(rf"{_COLOUR}|\x1b[ -/]*[0-~]|{_MARKUP}", re.IGNORECASE))
 _NESTED = 3  # escapes within escapes, such as those of JSON in JSON
 
 _AT_ONCE = 2**16  # characters, so that memory is bounded
@@ -51,7 +55,7 @@ def blotted(text: str, key: str) -> str:
 
 def _readings(text: str) -> list[list[Place]]:
     """The ways to read a text: as it is and with escapes read, each also without what steers a terminal."""
-    decoded = [[(char, i, i + 1) for i, char in enumerate(text)]]
+    decoded = [[(_usual(char), i, i + 1) for i, char in enumerate(text)]]
     while len(decoded) <= _NESTED:
         reading = _replaced(decoded[-1], _ESCAPE, _decoded)
         if len(reading) == len(decoded[-1]):
@@ -60,6 +64,12 @@ def _readings(text: str) -> list[list[Place]]:
     return decoded + [
         _replaced(reading, pattern, lambda found: "") for reading in decoded for pattern in _STEERING
     ]
+
+
+def _usual(char: str) -> str:
+    """The usual form of a character, such as of a wide or a bold one, where it is one character."""
+    usual = char if char.isascii() else unicodedata.normalize("NFKC", char)
+    return usual if len(usual) == 1 else char
 
 
 def _replaced(reading: list[Place], pattern: re.Pattern[str], by: Callable) -> list[Place]:

@@ -292,3 +292,11 @@ def test_a_price_has_two_numbers_and_a_limit_of_cost_needs_it():
         Config(price="3")
     with pytest.raises(UserError, match="MAX_COST needs PRICE"):
         Config(max_cost=1.0)
+
+
+@pytest.mark.parametrize("code", [301, 302, 307, 308])
+def test_a_server_that_has_moved_is_told_with_its_new_address(chat, code):
+    chat.always = lambda handler: handler.give(code, b"", {"Location": "http://127.0.0.1:1/v2"})
+    reason = Describer("small", wait_s=0.001).ask([dict(role="user", content="a")], 9).reason
+    told = "the server is at http://127.0.0.1:1/v2; give that one as OPENAI_BASE_URL"
+    assert reason == f"HTTP {code}: {told}"

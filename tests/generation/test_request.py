@@ -30,6 +30,9 @@ UNNAMED = (
     (422, "Unprocessable Entity"),
     (422, "Eingabe abgelehnt"),
     (422, ""),
+    (400, ""),
+    (400, "Bad Request"),
+    (400, "invalid request"),
 )
 
 
