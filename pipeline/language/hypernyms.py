@@ -132,7 +132,8 @@ class Hypernyms:
         n = {pos: len(np.unique(rows[parts == pos])) for pos in _PARTS}
         n_occurring = len(np.unique(rows[self._tagged > 0]))
         of = np.array([n.get(pos, n[ADJECTIVE]) for pos in self._pos[: len(n_words)]])
-        return np.concatenate([np.maximum(n_words, 1) / of, [len(own) / n_occurring for own in CLASSES.values()]])
+        classes = [len(own) / n_occurring for own in CLASSES.values()]
+        return np.concatenate([np.maximum(n_words, 1) / of, classes])
 
     def kind_of(self, words: Mapping[str, float] | Iterable[str]) -> Kind | None:
         """The kind that most of some words are; None where they are of none.

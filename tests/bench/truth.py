@@ -37,7 +37,8 @@ _PART = 0.15  # share of the MAPs that each of two sets has, and the words of it
 _PURE = 0.75  # share of a group's MAPs that are of one set
 _DRAWS = 1000
 # what figures must be at least, and at most; short of the goals, to notice what got worse
-_LEAST = {"AUROC": 0.98, "F1": 0.92, "two sets split": 0.65, "kinds right": 0.88, "only planted words": 0.95}
+_LEAST = {"AUROC": 0.98, "F1": 0.92, "two sets split": 0.65, "kinds right": 0.88}
+_LEAST |= {"only planted words": 0.95}
 _MOST = {"false at q 0.05": 0.07, "one set split": 0.05}
 _KINDS = dict(
     word=("word", "token"),
