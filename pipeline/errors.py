@@ -7,7 +7,9 @@
 import errno
 import re
 
-_NO_MEMORY = re.compile(r"out of memory|(can(no|')t|could not|failed to) allocate|bad_alloc", re.IGNORECASE)
+_NO_MEMORY = re.compile(
+    r"out of memory|(can(no|')t|could not|failed to|unable to) allocate|bad_alloc", re.IGNORECASE
+)
 
 
 class PipelineError(Exception):

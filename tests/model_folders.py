@@ -67,6 +67,10 @@ FORMS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "bart": ("BartForConditionalGeneration", dict(_SIZES, d_model=32, **_CODER)),
     "mamba": ("MambaForCausalLM", dict(_SIZES, state_size=8)),
+    "jamba": (  # a state between attention's blocks, which its bridge cannot run alone
+        "JambaForCausalLM",
+        dict(_LLAMA, intermediate_size=96, use_mamba_kernels=False),
+    ),
     "rwkv": ("RwkvForCausalLM", dict(_SIZES, attention_hidden_size=32)),
 }
 

@@ -118,6 +118,7 @@ def _read(path: Path, kind: str, limit: int) -> Any:
 
     with vector_files.refused(path), vector_files.readable(path, kind, limit) as file:
         if kind == "facebook":
+            vector_files.check_facebook(file)
             return load_facebook_vectors(str(file))
         how = dict(binary=kind == "binary", no_header=kind == "glove", limit=limit)
         return KeyedVectors.load_word2vec_format(str(file), unicode_errors="replace", **how)

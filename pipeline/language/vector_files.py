@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import mmap
 import re
 import shutil
 import struct
@@ -19,7 +20,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError, UserError, lacks_memory, short_of_memory
 from pipeline.printable import line as printable
 
 _HEAD = 1 << 18  # bytes that are looked at
@@ -28,6 +29,8 @@ _LONGEST_WORD = 1000  # in bytes
 _LARGEST = 1e10  # number of a vector that is one
 _FACEBOOK = b"\xba\x16\x4f\x2f"
 _FACEBOOK_WORDS = 68  # where its number of words stands
+_FACEBOOK_SIZES = struct.Struct("<3i2q")  # entries, words, labels, tokens, pruned; the entries follow
+_FACEBOOK_ENTRY = 9  # bytes of an entry behind its word and a zero
 _SHORTEST = 10  # numbers of a vector in a text that does not say how many
 _ZIP = b"PK\x03\x04"
 # how packed files begin: the suffix by which smart_open, and so gensim, knows them, and what opens them
@@ -103,6 +106,26 @@ def _is_binary(head: bytes, width: int, *, cut: bool) -> bool:
     return True
 
 
+def check_facebook(file: Path) -> None:
+    """Raise ValueError for an unpacked file in Facebook's form that ends within its words or vectors, or
+    has labels; of a word without an end gensim reads for ever."""
+    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        sizes = _FACEBOOK_WORDS - 4
+        entries, _, labels, _, pruned = _FACEBOOK_SIZES.unpack_from(data, sizes)
+        if labels > 0:
+            raise ValueError("a classifier's, with labels; word vectors have none")
+        at = sizes + _FACEBOOK_SIZES.size
+        for _ in range(entries):
+            end = data.find(b"\0", at, at + _LONGEST_WORD)
+            if end < 0:
+                raise ValueError("damaged or cut off within its words")
+            at = end + 1 + _FACEBOOK_ENTRY
+        at += 8 * max(0, pruned) + 1
+        rows, width = struct.unpack_from("<2q", data, at)
+        if rows < entries or width < 1 or 4 * rows * width > len(data) - at:
+            raise ValueError("damaged or cut off within its vectors")
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """The bytes of a file, unpacked; of a zip archive those of its only file of vectors."""
@@ -158,11 +181,13 @@ def n_words(path: Path) -> int:
 
 @contextmanager
 def refused(path: Path) -> Iterator[None]:
-    """Turn whatever a library raises over the bytes of a file into a UserError."""
+    """Turn whatever a library raises over the bytes of a file into a UserError, but for little memory."""
     try:
         yield
-    except UserError:
+    except PipelineError:
         raise
     except Exception as exc:
+        if lacks_memory(exc):
+            raise short_of_memory(f"to read FASTTEXT {path}", exc) from exc
         reason = printable(str(exc))[:160] or type(exc).__name__
         raise UserError(f"FASTTEXT: {path} is not read ({reason}); give {_FORMS}") from exc

@@ -188,7 +188,16 @@ def load(config: Config, precision: str = "float32") -> LanguageModel:
 @lru_cache(maxsize=1)
 def _of_layer(model: LanguageModel, layer: int) -> LanguageModel:
     """The model with the number of neurons that the layer really has."""
-    n_neurons = neurons.count(model.name, model.bridge, layer, model.hook(layer))
+    try:
+        n_neurons = neurons.count(model.name, model.bridge, layer, model.hook(layer))
+    except PipelineError:
+        raise
+    except Exception as exc:  # whatever a form of model raises that its bridge cannot run
+        if lacks_memory(exc):
+            raise short_of_memory(f"to run MODEL {model.name}", exc) from exc
+        raise UserError(
+            f"MODEL: {model.name} cannot be run on a text: {_one_line(exc)}; {neurons.WANTED}"
+        ) from exc
     return replace(model, n_neurons=n_neurons)
 
 
@@ -236,7 +245,7 @@ def _from_folder(
     _quiet()
     settings = json.loads((path / "config.json").read_text())
     file = path / "model.safetensors"
-    weights.check_file(file, quantised="quantization_config" in settings)
+    weights.check_file(file, quantised=weights.quantised(settings))
     try:
         if settings.get("architecture") == _NATIVE:
             tokenizer = tokens.native(path / "tokenizer.json")

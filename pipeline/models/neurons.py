@@ -15,7 +15,7 @@ from pipeline.errors import PipelineError, UserError
 if TYPE_CHECKING:
     import torch
 
-_WANTED = "give a causal language model whose layer has a dense MLP"
+WANTED = "give a causal language model whose layer has a dense MLP"
 _TOKENS = 12  # of a text that is tried
 # Share of the largest value by which arithmetic alone may move one; other texts moved those of the smallest
 # untrained encoders by 1e-3 to 3e-2.
@@ -55,7 +55,7 @@ def count(name: str, bridge: Any, layer: int, hook: str) -> int:
 
     into = f"blocks.{layer}.mlp.hook_post"
     if not hasattr(bridge, "blocks") or not {hook, into} <= bridge.hook_dict.keys():
-        raise UserError(f"MODEL: layer {layer} of {name} has no MLP neurons; {_WANTED}")
+        raise UserError(f"MODEL: layer {layer} of {name} has no MLP neurons; {WANTED}")
     size = max(1, min(_TOKENS, bridge.cfg.n_ctx // 2))
     drawn = torch.randint(bridge.cfg.d_vocab, (3, size), generator=torch.Generator().manual_seed(0))
     text, after, beside = drawn.to(next(bridge.original_model.parameters()).device)
@@ -65,11 +65,15 @@ def count(name: str, bridge: Any, layer: int, hook: str) -> int:
             f"MODEL: not all activations of {name} are finite numbers; is a file damaged or its precision "
             "too low?"
         )
+    if not alone.any():
+        raise PipelineError(
+            f"MODEL: all activations of {name} in layer {layer} are zero; is a file only half converted?"
+        )
     width = alone.shape[-1]
     if alone.shape != (1, size, width) or not _is_read(bridge, layer, into, text[None], width):
         raise UserError(
             f"MODEL: layer {layer} of {name} has no neurons of its own: no single matrix reads the {width} "
-            f"values at its {into}, as in a mixture of experts; {_WANTED}"
+            f"values at its {into}, as in a mixture of experts; {WANTED}"
         )
     rows = [(text, after), (text, torch.zeros_like(text)), (beside, after)]  # more, padding, another text
     together = values(bridge, hook, torch.stack([torch.cat(row) for row in rows]))
@@ -78,7 +82,7 @@ def count(name: str, bridge: Any, layer: int, hook: str) -> int:
     if not moved <= rounding * alone.abs().max():
         raise UserError(
             f"MODEL: {name} is not causal: what stands after or beside a text changes its activations in "
-            f"layer {layer}; {_WANTED}"
+            f"layer {layer}; {WANTED}"
         )
     return width
 

@@ -14,6 +14,7 @@ from typing import Any
 from pipeline.errors import PipelineError
 
 _FLOATS = ("F64", "F32", "F16", "BF16")
+_NAMED = ("quant_method", "load_in_4bit", "load_in_8bit")  # the last two as older files of bitsandbytes
 # What checkpoints hold beside weights: masks of attention, places, frequencies of rotary embeddings.
 _BUFFER = re.compile(
     r"\.(attn|attention)\.(attention\.)?(masked_)?bias$"
@@ -93,6 +94,17 @@ def same(
             f"MODEL: {name}: weights and config.json disagree about {'; '.join(found)}: give the weights "
             "whole, with the config.json that belongs to them"
         )
+
+
+def quantised(settings: dict[str, Any]) -> bool:
+    """Whether a config.json names a way of quantising that transformers knows, which it then undoes; others
+    it takes for none, and says so in its log only."""
+    from transformers.quantizers import AutoHfQuantizer
+
+    way = settings.get("quantization_config")
+    if not isinstance(way, dict) or not any(map(way.get, _NAMED)):
+        return False
+    return bool(AutoHfQuantizer.supports_quant_method(way))
 
 
 def check_file(file: Path, *, quantised: bool = False) -> None:

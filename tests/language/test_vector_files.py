@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import Config
-from pipeline.errors import UserError
+from pipeline.errors import PipelineError, UserError
 from pipeline.identification import vocabulary
 from pipeline.language import fasttext, vector_files
 
@@ -174,3 +174,40 @@ def test_facebooks_form_cut_off_within_its_vectors_is_refused(tmp_path_factory, 
     path.write_bytes(facebook[: int(kept * (len(facebook) - 1))])
     with pytest.raises(UserError, match="FASTTEXT"):
         fasttext.load(path)
+
+
+def _facebook_at(facebook: bytes, start: int, new: bytes) -> bytes:
+    return facebook[:start] + new + facebook[start + len(new) :]
+
+
+@pytest.mark.parametrize("packer", ["", "gz", "zip"])
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: f[: f.index(b"fox") + 2], "within its words"),
+        (lambda f: f[: f.index(b"fox") + 6], "within its words|is not read"),
+        (lambda f: f.replace(b"fox\0", b"foxx" * 400), "within its words"),
+        (lambda f: _facebook_at(f, 64, b"\xff\xff\xff\x7f"), "within its (words|vectors)"),  # entries
+        (lambda f: _facebook_at(f, 64, b"\0\0\0\0"), "within its vectors|is not read"),
+        (lambda f: _facebook_at(f, 72, b"\2\0\0\0"), "with labels"),
+        (lambda f: _facebook_at(f, 84, b"\xff\xff\xff\xff\xff\xff\0\0"), "is not read"),  # pruned
+        (lambda f: f[:64] + b"\7" * 3000, "within its words|with labels"),
+    ],
+)
+def test_facebooks_form_with_damaged_words_is_refused_and_ends(tmp_path, facebook, packer, damage, message):
+    path = tmp_path / "a.bin"
+    path.write_bytes(PACKERS[packer](damage(facebook)))
+    with pytest.raises(UserError, match=f"FASTTEXT: .*({message})"):
+        fasttext.load(path)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("raised", [MemoryError(), RuntimeError("Unable to allocate 4.47 GiB")])
+def test_little_memory_is_no_fault_of_the_vectors(tmp_path, monkeypatch, form, raised):
+    def scarce(*args, **kwargs):
+        raise raised
+
+    (tmp_path / "a.vec").write_bytes(FORMS[form])
+    monkeypatch.setattr("gensim.models.KeyedVectors.load_word2vec_format", scarce)
+    with pytest.raises(PipelineError, match="too little memory to read FASTTEXT.*nothing is damaged"):
+        fasttext.load(tmp_path / "a.vec")

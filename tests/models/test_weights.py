@@ -174,3 +174,20 @@ def test_weights_of_any_floating_point_are_read(copied, kind):
 def test_weights_that_are_not_finite_are_refused(copied):
     with pytest.raises(PipelineError, match="not all activations of copy are finite numbers"):
         load(copied("llama", lambda weights: {n: t * float("nan") for n, t in weights.items()}))
+
+
+@pytest.mark.parametrize(
+    "way", [None, {}, [], {"bits": 4}, {"quant_method": "nobody's"}, {"load_in_8bit": False}]
+)
+def test_whole_numbers_are_refused_unless_transformers_knows_how_they_were_quantised(copied, way):
+    path = copied("llama", of_type(torch.int8, "mlp.up"))
+    model_folders.change_config(path, quantization_config=way)
+    with pytest.raises(PipelineError, match="2 of 21 weights, .* are of type I8"):
+        load(path)
+
+
+@pytest.mark.parametrize("form", ["gpt2", "llama"])
+def test_weights_that_are_all_zero_are_refused(copied, form):
+    path = copied(form, lambda weights: {name: torch.zeros_like(t) for name, t in weights.items()})
+    with pytest.raises(PipelineError, match="all activations of copy in layer 1 are zero"):
+        load(path)
