@@ -53,7 +53,7 @@ DIRECTIONS = {
 }
 VENDORS = {
     "transformer_lens": {"models.language_model", "models.weights"},
-    "transformers": {"models.language_model", "models.tokens", "models.cached_passes"},
+    "transformers": {"models.language_model", "models.tokens", "models.weights", "models.cached_passes"},
     "safetensors": {"models.weights"},
     "gensim": {"language.fasttext"},
     "datasets": {"language.texts", "language.tokenised"},

@@ -72,17 +72,9 @@ def test_a_model_without_mlp_neurons_is_refused(tmp_path, form):
         load(tmp_path, form)
 
 
-@pytest.mark.parametrize(
-    "raised", [None, RuntimeError("32 against\n96"), KeyError("position_ids"), StopIteration()]
-)
-def test_a_model_that_cannot_be_run_is_refused_in_one_line(tmp_path, monkeypatch, raised):
-    def fails(*args, **kwargs):
-        raise raised
-
-    if raised is not None:
-        monkeypatch.setattr("transformers.LlamaForCausalLM.forward", fails)
+def test_a_model_that_cannot_be_run_is_refused_in_one_line(tmp_path):
     with pytest.raises(UserError, match="MODEL: .* cannot be run on a text: .*; give a causal") as caught:
-        load(tmp_path, "llama" if raised is not None else "jamba")
+        load(tmp_path, "jamba")
     assert "\n" not in str(caught.value)
 
 
