@@ -73,7 +73,7 @@ def find(
     speed = Speed(n_texts)
     if at.whole:
         return winners
-    for batch in progress(_batches(config, model, lines(), at), "scan", unit="window", note=speed.told):
+    for batch in progress(of_text(config, model, lines(), at), "scan", unit="window", note=speed.told):
         ids = [window.ids for window in batch.windows]
         peaks = of_windows(model.measured(batches.padded(ids), config.layer), list(map(len, ids)))
         numbers, places, _ = zip(*batch.windows, strict=True)
@@ -106,8 +106,8 @@ def _save(winners: Winners, at: At, unfinished: Unfinished) -> None:
     unfinished.save(_SAVED, keys=keys, places=places, at=now)
 
 
-def _batches(config: Config, model: LanguageModel, lines: Iterable[str], at: At) -> Iterator[Batch]:
-    """All windows from there on; a group is the same whatever is computed at once."""
+def of_text(config: Config, model: LanguageModel, lines: Iterable[str], at: At) -> Iterator[Batch]:
+    """All windows of the texts from there on; a group is the same whatever is computed at once."""
     longest = min(model.n_ctx, config.max_tokens)
     numbered = windows(model, lines, longest, at.number, at.place)
     while group := list(islice(numbered, GROUPED)):

@@ -89,7 +89,8 @@ def _worker(inputs: Inputs, settings: Config) -> Worker:
     """The function that gives a part of the table, with the text scanned."""
     model = language_model.load(settings)
     folder.check_neurons(settings, model.n_neurons)
-    found = Scan(settings, model, lambda: texts.of(settings))
+    unfinished = Unfinished(inputs.unfinished)
+    found = Scan(settings, model, lambda: texts.of(settings), unfinished)
     return lambda shard: found.rows(shard["part"][0].as_py(), _PARTS)
 
 

@@ -32,7 +32,8 @@ class Unfinished:
     def __init__(self, folder: Path | None = None, every_s: float = 30.0) -> None:
         self._every_s, self._saved = every_s, time.monotonic()
         self._folder = folder if folder and self._is_ours(folder) else None
-        self._file = self._opened(folder)
+        self._where = folder.parent if folder else Path(tempfile.gettempdir())
+        self._file = self._opened()
         weakref.finalize(self, os.close, self._file)
         self.size, self._crc = 0, 0
 
@@ -48,13 +49,13 @@ class Unfinished:
                 return False
             return True
 
-    def _opened(self, folder: Path | None) -> int:
-        if self._folder:
-            with disk.told(self._folder.parent):
+    def _opened(self) -> int:
+        with disk.told(self._where):
+            if self._folder:
                 return os.open(self._folder / "rows", os.O_RDWR | os.O_CREAT, 0o666)
-        descriptor, name = tempfile.mkstemp(prefix=".writing-", dir=folder and folder.parent)
-        Path(name).unlink()
-        return descriptor
+            descriptor, name = tempfile.mkstemp(prefix=".writing-", dir=self._where)
+            Path(name).unlink()
+            return descriptor
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
         """The arrays that were saved last under a name; None where there are none, or no whole ones.
@@ -94,7 +95,7 @@ class Unfinished:
     def save(self, name: str, **arrays: np.ndarray) -> None:
         """Replace the arrays of a name; they stand for the file as it is now."""
         if self._folder:
-            with disk.told(self._folder.parent):
+            with disk.told(self._where):
                 disk.make(self._folder)
                 os.fsync(self._file)
                 new = self._folder / f"{name}.new"
@@ -106,7 +107,7 @@ class Unfinished:
 
     def append(self, data: bytes) -> int:
         """Write at the end of the file; where that begins."""
-        with disk.told(self._folder.parent if self._folder else Path(tempfile.gettempdir())):
+        with disk.told(self._where):
             view, start = memoryview(data), self.size
             while view:
                 written = os.pwrite(self._file, view, self.size)

@@ -1,5 +1,7 @@
 """The scan equals a search through everything."""
 
+import tracemalloc
+
 import pyarrow as pa
 import pytest
 import torch
@@ -10,7 +12,7 @@ from lookup_model import LookupModel
 from pipeline import tables
 from pipeline.config import Config
 from pipeline.errors import PipelineError
-from pipeline.samples import scan
+from pipeline.samples import peaks, scan
 
 
 def brute_force(model, texts, samples):
@@ -98,6 +100,22 @@ def test_texts_without_winners_are_not_cut_into_tokens_again():
     assert asked == [["1", "7", "2", "5", "3"], ["7"], ["5"]]
 
 
+def most_memory(n_texts):
+    """The most bytes that Python and NumPy take during a scan of texts that come one by one."""
+    model, config = LookupModel(), Config(samples=3, batch_tokens=4096)
+    lines = lambda: ("12345"[: 1 + n % 5] for n in range(n_texts))  # noqa: E731
+    tracemalloc.start()
+    scan.Scan(config, model, lines)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_memory_does_not_grow_with_the_text():
+    most_memory(10)  # what is imported
+    assert most_memory(4 * peaks.GROUPED) < 1.2 * most_memory(peaks.GROUPED)
+
+
 def test_a_scan_of_the_embedded_model_equals_one_pass_per_text(demo, small_text):
     from pipeline.language import texts
 
@@ -110,10 +128,10 @@ def test_a_scan_of_the_embedded_model_equals_one_pass_per_text(demo, small_text)
         for start in range(0, len(ids), demo.n_ctx - 1)
     ]
     exact = [demo.activations(torch.tensor([w]), config.layer)[0] for w in windows]
-    peaks = torch.stack([acts[1:].amax(0) for acts in exact])  # (window, neuron)
+    highest = torch.stack([acts[1:].amax(0) for acts in exact])  # (window, neuron)
     for row in found:
         own = exact[row["text_id"]][:, row["neuron"]]
         assert row["token_ids"] == windows[row["text_id"]]
         assert row["activations"] == pytest.approx(own.tolist(), abs=1e-5)
-        better = int((peaks[:, row["neuron"]] > row["max_activation"] + 1e-5).sum())
+        better = int((highest[:, row["neuron"]] > row["max_activation"] + 1e-5).sum())
         assert better <= row["rank"]
