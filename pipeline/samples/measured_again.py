@@ -34,6 +34,18 @@ class Sample(NamedTuple):
     values: np.ndarray
 
 
+class Batch(NamedTuple):
+    """Windows that are measured at once, and which of all that won they are."""
+
+    indices: list[int]
+    windows: list[Window]
+
+    @property
+    def num_rows(self) -> int:
+        """The number of windows."""
+        return len(self.windows)
+
+
 class Measured:
     """Winners with their texts and activations, which lie in a file."""
 
@@ -63,9 +75,8 @@ class Measured:
         if not len(missing):
             return
         found = self._batches(config, model, lines(), missing)
-        shown = progress(found, "winners measured", unit="batch")
-        for indices, windows in shown:
-            self._batch(config, model, indices, windows)
+        for batch in progress(found, "scan, winners again", unit="window", total=len(missing)):
+            self._measure(config, model, batch)
             if self._file.due:
                 self._save()
         self._save()
@@ -75,8 +86,8 @@ class Measured:
 
     def _batches(
         self, config: Config, model: LanguageModel, lines: Iterable[str], missing: np.ndarray
-    ) -> Iterator[tuple[list[int], list[Window]]]:
-        """Windows that are measured at once, with their places among all."""
+    ) -> Iterator[Batch]:
+        """All that is missing, in batches."""
         wanted = zip(self.windows[missing].tolist(), self._places[missing].tolist(), strict=True)
         longest = min(model.n_ctx, config.max_tokens)
         found = zip(missing.tolist(), text_windows.again(model, lines, longest, wanted), strict=True)
@@ -84,14 +95,13 @@ class Measured:
             group = list(several)
             lengths = [len(window.ids) for _, window in group]
             for chosen in batches.by_length(lengths, config.batch_tokens or model.batch_tokens):
-                yield [group[i][0] for i in chosen], [group[i][1] for i in chosen]
+                yield Batch([group[i][0] for i in chosen], [group[i][1] for i in chosen])
 
-    def _batch(
-        self, config: Config, model: LanguageModel, indices: list[int], windows: list[Window]
-    ) -> None:
+    def _measure(self, config: Config, model: LanguageModel, batch: Batch) -> None:
         """Measure some windows and write what their winners need."""
         import torch
 
+        indices, windows = batch
         acts = model.measured(batches.padded([window.ids for window in windows]), config.layer)
         slots = [self._slots[self._begin[i] : self._begin[i + 1]] for i in indices]
         counts = [len(each) for each in slots]

@@ -17,7 +17,7 @@ from pipeline import tables
 from pipeline.config import Config
 from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage
-from pipeline.language import texts
+from pipeline.language import text_count, texts
 from pipeline.models import folder, language_model
 from pipeline.models.language_model import LanguageModel
 from pipeline.samples import peaks
@@ -90,7 +90,8 @@ def _worker(inputs: Inputs, settings: Config) -> Worker:
     model = language_model.load(settings)
     folder.check_neurons(settings, model.n_neurons)
     unfinished = Unfinished(inputs.unfinished)
-    found = Scan(settings, model, lambda: texts.of(settings), unfinished)
+    n_texts = text_count.about(settings)
+    found = Scan(settings, model, lambda: texts.of(settings), unfinished, n_texts)
     return lambda shard: found.rows(shard["part"][0].as_py(), _PARTS)
 
 
