@@ -25,6 +25,7 @@ from pipeline.samples.measured_again import Measured, Sample
 from pipeline.samples.unfinished import Unfinished
 
 _PARTS = 64  # of the table, each made by itself
+_PART = b"part"
 
 
 class Scan:
@@ -81,18 +82,19 @@ class Scan:
 
 
 def _parts(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
-    """Parts of the table, whatever the number of neurons is."""
-    yield from (pa.table({"part": [part]}) for part in range(_PARTS))
+    """Parts of the table, whatever the number of neurons is. They have no rows: the scan takes the time."""
+    for part in range(_PARTS):
+        yield pa.table({}).replace_schema_metadata({_PART: str(part)})
 
 
 def _worker(inputs: Inputs, settings: Config) -> Worker:
     """The function that gives a part of the table, with the text scanned."""
     model = language_model.load(settings)
     folder.check_neurons(settings, model.n_neurons)
-    unfinished = Unfinished(inputs.unfinished)
     n_texts = text_count.about(settings)
-    found = Scan(settings, model, lambda: texts.of(settings), unfinished, n_texts)
-    return lambda shard: found.rows(shard["part"][0].as_py(), _PARTS)
+    lines = lambda: texts.of(settings)  # noqa: E731
+    found = Scan(settings, model, lines, Unfinished(inputs.unfinished), n_texts)
+    return lambda shard: found.rows(int(shard.schema.metadata[_PART]), _PARTS)
 
 
 def _ready(settings: Config) -> None:
