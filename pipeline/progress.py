@@ -50,4 +50,4 @@ def progress(  # noqa: PLR0913  (what is shown, and the clock)
             told = now
             rate = number / (now - start)
             rest = f" of {total:,}, {max(0, total - number) / rate:.0f} s left" if total else ""
-            tell(f"{what}: {number:,}{rest}, {rate:.1f} {unit}s/s {note()}".rstrip())
+            tell(f"{what}: {number:,}{rest}, {rate:.1f} {unit}s/s, {note()}".removesuffix(", "))

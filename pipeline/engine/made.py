@@ -98,8 +98,9 @@ class Tables(Mapping[str, pa.Table]):
         return self._verified[table]
 
     def inputs(self, stage: Stage) -> Inputs:
-        """The tables that a stage declares."""
-        return Inputs({table: self.file(table) for table in stage.reads}, stage.table)
+        """The tables that a stage declares, and where it may save itself."""
+        unfinished = self.store.unfinished(stage.table, self.planned[stage.table].key)
+        return Inputs({table: self.file(table) for table in stage.reads}, stage.table, unfinished)
 
     def __getitem__(self, table: str) -> pa.Table:
         if table not in self._read:

@@ -24,12 +24,13 @@ from pipeline.tables.query import Query
 class Inputs(Mapping[str, pa.Table]):
     """The tables that a stage declares, as Parquet files by name; read when they are asked for.
 
+    `unfinished` is a folder in which the stage may save what it has so far, None where nothing is kept.
     Holds paths only, so that it can be sent to another process. Raises UndeclaredError, which names stage
     and table, for a table that is not declared.
     """
 
-    def __init__(self, files: Mapping[str, Path], stage: str) -> None:
-        self._files, self._stage = dict(files), stage
+    def __init__(self, files: Mapping[str, Path], stage: str, unfinished: Path | None = None) -> None:
+        self._files, self._stage, self.unfinished = dict(files), stage, unfinished
 
     def file(self, table: str) -> Path:
         """The Parquet file of a table."""

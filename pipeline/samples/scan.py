@@ -1,16 +1,14 @@
-"""Source `scan`: the texts that activate each neuron of a layer most, by one pass of the model.
+"""Source `scan`: the texts that activate each neuron of a layer most, by a search through all of a text.
 
 Out: `samples`. Texts are cut into windows of at most max_tokens, BOS first in each. The BOS itself
 is not part of the text and never the MAT: it is the same in every window. Ties go to the earlier
-window, so the result equals a search through all windows. Memory holds the winners and one batch,
-however long the text is.
+window, so the result equals a search through all windows. One pass finds the winners, whose texts are then
+measured once more: memory holds a few numbers for each winner and one batch, however long the texts are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -19,142 +17,84 @@ from pipeline import tables
 from pipeline.config import Config
 from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage
-from pipeline.errors import PipelineError
-from pipeline.language import texts
-from pipeline.models import batches, folder, language_model
+from pipeline.language import text_count, texts
+from pipeline.models import folder, language_model
 from pipeline.models.language_model import LanguageModel
-from pipeline.progress import progress
+from pipeline.samples import peaks
+from pipeline.samples.measured_again import Measured, Sample
+from pipeline.samples.unfinished import Unfinished
 
-if TYPE_CHECKING:
-    import torch
-
-GROUPED = 2048  # windows taken together, to batch those of similar length
-
-
-def scan(config: Config, model: LanguageModel, lines: Iterable[str]) -> pa.Table:
-    """The `config.samples` windows with the highest activation of each neuron, as `samples`.
-
-    `text_id` is the number of the window in the order of the texts. A neuron has fewer rows only
-    where there are fewer windows. Ordered by (neuron, rank).
-    """
-    longest = min(model.n_ctx, config.max_tokens)
-    winners = Winners(model.n_neurons, config.samples, longest)
-    numbered = enumerate(_windows(model, lines, longest))
-    while group := list(islice(numbered, GROUPED)):
-        lengths = [len(window) for _, window in group]
-        for places in batches.by_length(lengths, config.batch_tokens or model.batch_tokens):
-            numbers, windows = zip(*(group[place] for place in places), strict=True)
-            winners.offer(numbers, windows, model.activations(batches.padded(windows), config.layer))
-    return winners.table(config, model)
+_PARTS = 64  # of the table, each made by itself
+_PART = b"part"
 
 
-def _windows(model: LanguageModel, lines: Iterable[str], longest: int) -> Iterator[list[int]]:
-    """Each text's ids, cut into windows of at most `longest` tokens with the BOS first."""
-    room = longest - 1
-    lines = iter(progress(lines, "scan", unit="text"))
-    while group := list(islice(lines, 256)):
-        for ids in model.encode_batch(group):
-            for start in range(0, len(ids), room):
-                yield [model.bos_id, *ids[start : start + room]]
+class Scan:
+    """A text that is scanned: its winners, and their rows of `samples`."""
 
-
-class Winners:
-    """The best windows of each neuron so far; `ids` are their tokens, by the number of the window."""
-
-    def __init__(self, n_neurons: int, samples: int, longest: int) -> None:
-        import torch
-
-        self.peaks = torch.full((samples, n_neurons), -torch.inf)
-        self.numbers = torch.full((samples, n_neurons), -1)
-        self.values = np.zeros((n_neurons, samples, longest), np.float32)
-        self.ids: dict[int, np.ndarray] = {}
-
-    def offer(
-        self, numbers: Sequence[int], windows: Sequence[list[int]], activations: torch.Tensor
-    ) -> None:
-        """Compare a batch with the winners so far; activations (windows, tokens, neurons)."""
-        import torch
-
-        lengths = torch.tensor([len(window) for window in windows])
-        for row, length in enumerate(lengths):
-            activations[row, length:] = -torch.inf
-        peaks = activations[:, 1:].amax(1)  # (windows, neurons), the BOS left out
-        if not torch.isfinite(peaks).all():
-            raise PipelineError(
-                "MODEL: not all activations are finite numbers; is a file damaged or its precision too low?"
-            )
-        better = (peaks >= self.peaks[-1]).any(0)  # of equals, the one with the lower number wins
-        neurons = better.nonzero().flatten()
-        samples = len(self.peaks)
-        fresh = torch.tensor(numbers)[:, None].expand(-1, len(neurons))
-        all_peaks = torch.cat([self.peaks[:, neurons], peaks[:, neurons]])
-        all_numbers = torch.cat([self.numbers[:, neurons], fresh])
-        # highest peak first, then the lowest number: sort by the second key, then stably by the first
-        by_number = all_numbers.argsort(dim=0, stable=True)
-        by_peak = all_peaks.gather(0, by_number).argsort(dim=0, descending=True, stable=True)
-        order = by_number.gather(0, by_peak)[:samples]
-        self.peaks[:, neurons] = all_peaks.gather(0, order)
-        self.numbers[:, neurons] = all_numbers.gather(0, order)
-        self._keep(neurons.numpy(), order.numpy(), windows, activations.numpy())
-
-    def _keep(
+    def __init__(
         self,
-        neurons: np.ndarray,
-        order: np.ndarray,
-        windows: Sequence[list[int]],
-        activations: np.ndarray,
+        config: Config,
+        model: LanguageModel,
+        lines: Callable[[], Iterable[str]],
+        unfinished: Unfinished | None = None,
+        n_texts: int | None = None,
     ) -> None:
-        """Move the values of winners that stay, and copy those of new ones; order (samples, neurons)."""
-        samples = len(order)
-        for neuron, places in zip(neurons, order.T, strict=True):
-            kept = places < samples
-            held = self.values[neuron]
-            held[kept] = held[places[kept]]
-            for slot in np.nonzero(~kept)[0]:
-                row = places[slot] - samples
-                length = len(windows[row])
-                held[slot, :length] = activations[row, :length, neuron]
-                self.ids[int(self.numbers[slot, neuron])] = np.array(windows[row], np.int32)
-        if len(self.ids) > 2 * self.numbers.numel():
-            self.ids = {n: self.ids[n] for n in self.numbers.unique().tolist() if n >= 0}
+        """Search through the texts that `lines` gives each time it is called; `n_texts` where known."""
+        unfinished = unfinished or Unfinished()
+        winners = peaks.find(config, model, lines, unfinished, n_texts)
+        self._measured = Measured(winners, unfinished)
+        self._measured.measure(config, model, lines)
+        self._config, self._n_neurons, self._names = config, model.n_neurons, pa.array(model.token_texts)
 
-    def table(self, config: Config, model: LanguageModel) -> pa.Table:
-        """The winners as rows of `samples`."""
+    def rows(self, part: int = 0, parts: int = 1) -> pa.Table:
+        """One of so many parts of `samples`: each neuron's `config.samples` windows with the highest peaks.
+
+        `text_id` is the number of the window in the order of the texts. A neuron has fewer rows only where
+        there are fewer windows. Ordered by (neuron, rank).
+        """
+        first, end = (self._n_neurons * each // parts for each in (part, part + 1))
         schema = tables.TABLES["samples"].schema
-        own = dict(model=config.model_name, layer=config.layer, text_start=1, source="scan")
-        own["text_set"] = config.text_name
-        names = model.token_texts
-        parts = [
-            pa.Table.from_pylist([own | row for row in self._rows(neuron, names)], schema=schema)
-            for neuron in range(model.n_neurons)
+        found = [
+            (neuron, rank, each)
+            for neuron in range(first, end)
+            for rank, each in enumerate(self._measured.samples(neuron))
         ]
-        return pa.concat_tables(parts).combine_chunks()
+        if not found:
+            return schema.empty_table()
+        neurons, ranks, samples = zip(*found, strict=True)
+        mats = [1 + int(each.values[1:].argmax()) for each in samples]
+        highest = [each.values[mat] for each, mat in zip(samples, mats, strict=True)]
+        own = dict(model=self._config.model_name, layer=self._config.layer, text_start=1, source="scan")
+        own["text_set"] = self._config.text_name
+        columns = dict(neuron=neurons, rank=ranks, mat_index=mats, max_activation=pa.array(highest))
+        columns |= dict(text_id=[each.number for each in samples]) | self._texts(samples)
+        columns |= {name: pa.repeat(value, len(found)) for name, value in own.items()}
+        missing = pa.nulls(len(found))
+        return pa.table({name: columns.get(name, missing) for name in schema.names}).cast(schema)
 
-    def _rows(self, neuron: int, names: list[str]) -> Iterator[dict[str, Any]]:
-        """One neuron's winners, strongest first; fewer where there were fewer windows."""
-        for rank, number in enumerate(self.numbers[:, neuron].tolist()):
-            if number < 0:
-                return
-            ids = self.ids[number]
-            values = self.values[neuron, rank, : len(ids)]
-            mat = 1 + int(values[1:].argmax())
-            yield dict(
-                neuron=neuron,
-                rank=rank,
-                text_id=number,
-                tokens=[names[i] for i in ids],
-                token_ids=ids,
-                activations=values,
-                mat_index=mat,
-                max_activation=values[mat],
-            )
+    def _texts(self, samples: tuple[Sample, ...]) -> dict[str, pa.Array]:
+        """The tokens of samples, their ids and activations: a list for each."""
+        ends = np.cumsum([0, *(len(each.ids) for each in samples)]).astype(np.int32)
+        ids = np.concatenate([each.ids for each in samples])
+        values = np.concatenate([each.values for each in samples])
+        items = dict(tokens=self._names.take(pa.array(ids)), token_ids=ids, activations=values)
+        return {name: pa.ListArray.from_arrays(ends, pa.array(each)) for name, each in items.items()}
+
+
+def _parts(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
+    """Parts of the table, whatever the number of neurons is. They have no rows: the scan takes the time."""
+    for part in range(_PARTS):
+        yield pa.table({}).replace_schema_metadata({_PART: str(part)})
 
 
 def _worker(inputs: Inputs, settings: Config) -> Worker:
-    """The function that scans the text, with the model loaded."""
+    """The function that gives a part of the table, with the text scanned."""
     model = language_model.load(settings)
     folder.check_neurons(settings, model.n_neurons)
-    return lambda shard: scan(settings, model, texts.of(settings))
+    n_texts = text_count.about(settings)
+    lines = lambda: texts.of(settings)  # noqa: E731
+    found = Scan(settings, model, lines, Unfinished(inputs.unfinished), n_texts)
+    return lambda shard: found.rows(int(shard.schema.metadata[_PART]), _PARTS)
 
 
 def _ready(settings: Config) -> None:
@@ -169,6 +109,7 @@ SCAN = Stage(
     where={"source": "scan"},
     settings=("model", "weights", "layer", *texts.SETTINGS, "samples", "max_tokens", "batch_tokens"),
     uses=("device", "neurons"),
+    shards=_parts,
     worker=_worker,
     ready=_ready,
 )

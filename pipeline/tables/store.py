@@ -4,7 +4,8 @@
 but Parquet, its manifest `<key>.json`, which is written last: without it there is no table. Both are
 written under a temporary name, brought to the disk and renamed, so that a run that dies leaves no
 half-written table and two runs on one store cannot harm each other. What is found damaged is set aside
-in `<key>.damaged/`. `<folder>/<table>/kept/` holds expensive rows, by what decides them.
+in `<key>.damaged/`. `<folder>/<table>/kept/` holds expensive rows, by what decides them, and
+`<folder>/<table>/.unfinished-<key>/` what there is of a table whose stage saves itself.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from pipeline.tables import disk, fingerprint
 
 _MANY_FILES = 64
 _STALE_S = 24 * 3600
+_FORGOTTEN_S = 30 * _STALE_S
 _GROUP_BYTES = 32 * 2**20
 _PART = "part-00000.parquet"
 _LOCK = ".lock"
@@ -47,6 +49,10 @@ class Store:
     def path(self, table: str, key: str) -> Path:
         """The folder of one version of a table."""
         return self.folder / table / key
+
+    def unfinished(self, table: str, key: str) -> Path:
+        """The folder for what there is of a table that is not made yet; `write` deletes it."""
+        return self.folder / table / f".unfinished-{key}"
 
     def manifest_path(self, table: str, key: str) -> Path:
         """The manifest of one version of a table."""
@@ -148,6 +154,7 @@ class Store:
                 text = json.dumps({**manifest, **made}, indent=2)
                 (temporary / "manifest").write_text(text + "\n")
                 self._place(table, key, temporary)
+                shutil.rmtree(self.unfinished(table, key), ignore_errors=True)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
 
@@ -215,14 +222,15 @@ class Store:
         return sorted((self.folder / table / "kept" / kept_as).glob("*.parquet"))
 
     def prepare(self) -> None:
-        """Make sure the folder can be written, and delete what runs that died more than a day ago left."""
+        """Make sure the folder can be written, and delete what runs that died more than a day ago left, and
+        after thirty days what they might have continued."""
         with disk.told(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.folder).close()
             for left in (*self.folder.parent.glob(".writing-*"), *self.folder.glob("**/.writing-*")):
-                with suppress(FileNotFoundError):  # another run has just finished with it
-                    if left.stat().st_mtime < time.time() - _STALE_S:
-                        shutil.rmtree(left) if left.is_dir() else left.unlink()
+                _delete_old(left, _STALE_S)
+            for left in self.folder.glob("*/.unfinished-*"):
+                _delete_old(left, _FORGOTTEN_S)
 
     def versions(self, table: str) -> list[dict[str, Any]]:
         """The manifests of every whole version of a table, newest first."""
@@ -255,6 +263,13 @@ class Store:
                 f"{path} has no manifest beside it: a run died there, or an earlier version wrote it; "
                 "no run reads it: delete it"
             )
+
+
+def _delete_old(path: Path, age_s: float) -> None:
+    """Delete a file or a folder that has not changed for so long."""
+    with suppress(FileNotFoundError):  # another run has just finished with it
+        if path.stat().st_mtime < time.time() - age_s:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def load(path: Path, table: str) -> pa.Table:

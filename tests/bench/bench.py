@@ -106,6 +106,7 @@ def main() -> None:
     """Measure, print, store."""
     import bench_evidence
     import bench_llama
+    import bench_scan
     import bench_sql
     import bench_verification
 
@@ -124,6 +125,8 @@ def main() -> None:
     for row in bench_llama.rows():
         llama.append(row)
         print(bench_llama.told(row), flush=True)
+    scan = bench_scan.row()
+    print(bench_scan.told(scan), flush=True)
     evidence = bench_evidence.rows()
     print(bench_evidence.told(evidence), flush=True)
     sql = bench_sql.rows()
@@ -133,7 +136,7 @@ def main() -> None:
     )
     out = ROOT / "data" / "bench.json"
     results = dict(machine=machine, rows=rows, verification=verified, llama=llama)
-    results |= dict(evidence=evidence, sql=sql)
+    results |= dict(scan=scan, evidence=evidence, sql=sql)
     out.write_text(json.dumps(results, indent=2) + "\n")
     print(f"stored in {out.relative_to(ROOT)}", file=sys.stderr)
 

@@ -71,13 +71,14 @@ SHAPES = (
 )
 
 
-def model_of(shape: Shape) -> LanguageModel:
-    """Random weights in a shape, with few tokens and without layers above the one that is measured."""
+def model_of(shape: Shape, *, whole: bool = False) -> LanguageModel:
+    """Random weights in a shape, with few tokens and, unless `whole`, without layers above the one that is
+    measured."""
     from transformer_lens.model_bridge import TransformerBridge
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        num_hidden_layers=shape.layer + 1,  # a pass ends at its layer
+        num_hidden_layers=shape.n_layers if whole else shape.layer + 1,  # a pass ends at its layer
         hidden_size=shape.width,
         num_attention_heads=shape.n_heads,
         num_key_value_heads=shape.n_kv,

@@ -5,6 +5,7 @@ import functools
 import bench
 import bench_evidence
 import bench_llama
+import bench_scan
 import bench_verification
 import pytest
 
@@ -50,6 +51,16 @@ def test_a_shape_of_llamas_form_is_measured_both_ways_and_told_beside_its_goals(
     times |= dict(goal=10, cache_goal=5, goal_share=0.6)
     told = bench_llama.told(bench_verification.with_ratios(times))
     assert "20.0 x one hooked pass" in told and "10.0 x one pass" in told and "goals: 10 x and 60%" in told
+
+
+def test_a_scan_is_told_beside_bare_passes_and_a_loop_of_run_with_cache():
+    found = bench_scan.row(bench_llama.Shape("tiny", 1, 2, 32, 4, 2, 24, 0.6), n_tokens=3000)
+    assert found["tokens"] == 3000 + found["windows"]  # each with its BOS
+    assert found["won"] == found["windows"]  # so few that all win
+    times = dict(what="x", tokens=100, scan_s=1.0, bare_s=0.5, loop_s=3.0, again_s=1.0, won=2, windows=9)
+    told = bench_scan.told(times)
+    assert told.startswith("x: 100 tokens/s, 50% of bare passes (200), 3.0 x run_with_cache (33)")
+    assert "goals: 85% and 2.2 x; 2 of 9 windows measured again in 1.0 s" in told
 
 
 def test_operations_of_a_shape_are_those_of_its_products():

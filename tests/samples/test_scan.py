@@ -1,33 +1,18 @@
 """The scan equals a search through everything."""
 
-import numpy as np
+import tracemalloc
+
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lookup_model import LookupModel
 
 from pipeline import tables
 from pipeline.config import Config
 from pipeline.errors import PipelineError
-from pipeline.samples import scan
-
-
-class FakeModel:
-    """Activations are a table look-up, so that there are many ties and the right result is plain."""
-
-    batch_tokens = 2048
-
-    def __init__(self, n_neurons=3, n_ctx=6, vocabulary=8, seed=0):
-        draw = np.random.default_rng(seed)
-        self.table = torch.tensor(draw.integers(-1, 3, (vocabulary, n_neurons)), dtype=torch.float32)
-        self.n_neurons, self.n_ctx, self.bos_id = n_neurons, n_ctx, 0
-        self.token_texts = [f" {chr(97 + i)}" for i in range(vocabulary)]
-
-    def encode_batch(self, texts):
-        return [[int(letter) for letter in text] for text in texts]
-
-    def activations(self, ids, layer):
-        return self.table[ids].clone()
+from pipeline.samples import peaks, scan
 
 
 def brute_force(model, texts, samples):
@@ -47,6 +32,12 @@ def brute_force(model, texts, samples):
     return found
 
 
+def scanned(config, model, lines, parts=1):
+    """The rows of a scan of some texts."""
+    found = scan.Scan(config, model, lambda: iter(lines))
+    return pa.concat_tables([found.rows(part, parts) for part in range(parts)])
+
+
 def as_tuples(table):
     return [
         (r["neuron"], r["rank"], r["text_id"], r["token_ids"], r["activations"], r["mat_index"])
@@ -59,36 +50,70 @@ def as_tuples(table):
     st.integers(1, 6),
     st.integers(1, 40),
     st.integers(0, 99),
+    st.integers(1, 5),
 )
 @settings(max_examples=60, deadline=None)
-def test_a_scan_equals_brute_force_ties_included(texts, samples, batch, seed):
-    model = FakeModel(seed=seed)
+def test_a_scan_equals_brute_force_ties_included(texts, samples, batch, seed, parts):
+    model = LookupModel(seed=seed)
     config = Config(samples=samples, batch_tokens=batch)
-    assert as_tuples(scan.scan(config, model, texts)) == brute_force(model, texts, samples)
+    assert as_tuples(scanned(config, model, texts, parts)) == brute_force(model, texts, samples)
 
 
 def test_the_bos_is_never_the_mat():
-    model = FakeModel()
+    model = LookupModel()
     model.table[0] = 100.0
-    found = scan.scan(Config(samples=2), model, ["123", "321"]).to_pylist()
+    found = scanned(Config(samples=2), model, ["123", "321"]).to_pylist()
     assert all(row["mat_index"] >= row["text_start"] == 1 for row in found)
     assert max(row["max_activation"] for row in found) < 100
 
 
 def test_a_model_whose_values_are_not_numbers_is_refused():
-    model = FakeModel()
+    model = LookupModel()
     model.table[3] = float("nan")
     with pytest.raises(PipelineError, match="not all activations are finite"):
-        scan.scan(Config(samples=2), model, ["123", "321"])
+        scanned(Config(samples=2), model, ["123", "321"])
 
 
-def test_memory_holds_the_winners_only():
-    n_neurons, samples = 2, 4
-    winners = scan.Winners(n_neurons, samples, longest=6)
-    for number in range(200):  # each better than all before it
-        winners.offer([number], [[0, 1, 2]], torch.full((1, 3, n_neurons), float(number)))
-        assert len(winners.ids) <= 2 * n_neurons * samples
-    assert set(range(196, 200)) <= winners.ids.keys()
+@pytest.mark.parametrize("text", ["1234", "123456", "1"])
+@pytest.mark.parametrize("change", ["shorter", "gone", "another", "weights"])
+def test_what_changes_while_it_is_scanned_is_refused(text, change):
+    model, reads = LookupModel(), []
+    model.table[:, 0] = torch.arange(8.0)
+
+    def lines():
+        reads.append(change)
+        if len(reads) == 1 or change == "weights":
+            model.table[:] = model.table * len(reads)
+            return iter(["7", text])
+        return iter({"shorter": ["", text], "gone": ["7"], "another": ["3", "3"]}[change])
+
+    with pytest.raises(PipelineError, match="TEXT or MODEL has changed while it was scanned; run again"):
+        scan.Scan(Config(samples=2), model, lines)
+
+
+def test_texts_without_winners_are_not_cut_into_tokens_again():
+    model, asked = LookupModel(n_neurons=1), []
+    model.table[:, 0] = torch.arange(8.0)
+    encode = model.encode_batch
+    model.encode_batch = lambda texts: asked.append(texts) or encode(texts)
+    scanned(Config(samples=2), model, ["1", "7", "2", "5", "3"])
+    assert asked == [["1", "7", "2", "5", "3"], ["7"], ["5"]]
+
+
+def most_memory(n_texts):
+    """The most bytes that Python and NumPy take during a scan of texts that come one by one."""
+    model, config = LookupModel(), Config(samples=3, batch_tokens=4096)
+    lines = lambda: ("12345"[: 1 + n % 5] for n in range(n_texts))  # noqa: E731
+    tracemalloc.start()
+    scan.Scan(config, model, lines)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def test_memory_does_not_grow_with_the_text():
+    most_memory(10)  # what is imported
+    assert most_memory(6 * peaks.GROUPED) < 1.2 * most_memory(2 * peaks.GROUPED)  # of two groups
 
 
 def test_a_scan_of_the_embedded_model_equals_one_pass_per_text(demo, small_text):
@@ -96,17 +121,17 @@ def test_a_scan_of_the_embedded_model_equals_one_pass_per_text(demo, small_text)
 
     some = list(texts.stream("small", small_text))[:60]
     config = Config(samples=5, batch_tokens=600)
-    found = scan.scan(config, demo, some).to_pylist()
+    found = scanned(config, demo, some).to_pylist()
     windows = [
         [demo.bos_id, *ids[start : start + demo.n_ctx - 1]]
         for ids in demo.encode_batch(some)
         for start in range(0, len(ids), demo.n_ctx - 1)
     ]
     exact = [demo.activations(torch.tensor([w]), config.layer)[0] for w in windows]
-    peaks = torch.stack([acts[1:].amax(0) for acts in exact])  # (window, neuron)
+    highest = torch.stack([acts[1:].amax(0) for acts in exact])  # (window, neuron)
     for row in found:
         own = exact[row["text_id"]][:, row["neuron"]]
         assert row["token_ids"] == windows[row["text_id"]]
         assert row["activations"] == pytest.approx(own.tolist(), abs=1e-5)
-        better = int((peaks[:, row["neuron"]] > row["max_activation"] + 1e-5).sum())
+        better = int((highest[:, row["neuron"]] > row["max_activation"] + 1e-5).sum())
         assert better <= row["rank"]

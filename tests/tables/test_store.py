@@ -107,6 +107,21 @@ def test_a_writer_killed_half_way_leaves_no_table_and_its_remains_are_cleared_in
     assert list(store.faults()) == []
 
 
+def test_what_there_is_of_a_table_goes_when_it_is_made_or_after_thirty_days(store):
+    made, forgotten, other = (store.unfinished("candidates", key) for key in ("k", "old", "other"))
+    for folder in (made, forgotten, other):
+        folder.mkdir(parents=True)
+        (folder / "rows").touch()
+    month_s = 30 * 24 * 3600
+    for folder, age_s in ((forgotten, month_s + 3600), (other, month_s - 3600)):
+        os.utime(folder, (time.time() - age_s,) * 2)
+    store.prepare()
+    assert (made.exists(), forgotten.exists(), other.exists()) == (True, False, True)
+    store.write("candidates", "k", DATA, FACTS)
+    assert (made.exists(), other.exists()) == (False, True)
+    assert list(store.faults()) == []
+
+
 def damage(path, *, at=None, cut=None):
     content = bytearray(path.read_bytes())
     if cut is not None:

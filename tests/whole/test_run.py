@@ -209,6 +209,33 @@ def test_a_killed_run_continues_and_ends_with_the_same_rows(unmeasured, small_ta
         assert_same_rows(data, small_tables[name])
 
 
+class DyingAtRows(InProcess):
+    """An engine that dies as by SIGKILL once a scan has found its winners and made some of its rows."""
+
+    def map(self, make, shards):
+        """The last shards are not made."""
+        for number, part in enumerate(super().map(make, shards)):
+            yield part
+            if number == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+@PROCESSES_TALK
+def test_a_run_killed_in_its_scan_continues_there_and_leaves_nothing_behind(
+    small, small_tables, tmp_path, capfd
+):
+    fresh = dataclasses.replace(small, data=str(tmp_path))
+    process = PROCESSES.Process(target=run, args=(fresh, DyingAtRows()), kwargs=dict(until="samples"))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    [unfinished] = tmp_path.glob("store/samples/.unfinished-*")
+    assert (unfinished / "winners.npz").stat().st_size
+    assert run(fresh, until="samples")["samples"].equals(small_tables["samples"])
+    assert "scan: continues after" in capfd.readouterr().err
+    assert not unfinished.exists()
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:-20])
 
