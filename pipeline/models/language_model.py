@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.models.blocks.block import Tower
 
 _NATIVE = "TransformerLensNative"
+_IDS_ALONE = dict(return_attention_mask=False, return_token_type_ids=False)
 _LEGACY = ("NeelNanda/", "ArthurConmy/", "Baidicoot/")
 
 
@@ -72,7 +73,7 @@ class LanguageModel:
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """The ids of each text, nothing added; raises PipelineError where the tokenizer cannot read one."""
         try:
-            return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+            return self.tokenizer(texts, add_special_tokens=False, **_IDS_ALONE)["input_ids"]
         except Exception as exc:
             raise PipelineError(
                 f"MODEL: the tokenizer of {self.name} cannot read a text: {_one_line(exc)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +20,7 @@ class Phrase:
     variants: list[tuple[int, list[int]]]
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """Tokens of a variant, or of a phrase as it is, from the first that differs from the text on."""
 
     neuron: int
@@ -67,18 +67,18 @@ class Batch:
 
 
 def peaks(runs: list[tuple[Run, np.ndarray]]) -> list[float]:
-    """The maxima of a phrase's runs, the phrase as it is first, given the neuron at each of their tokens.
-
-    Before its first token that differs, a variant equals the phrase.
-    """
+    """The maxima of a phrase's runs, the phrase as it is first, given the neuron at each of its tokens."""
     phrase, values = runs[0]
-    highest = np.maximum.accumulate(
-        values[phrase.start - phrase.first : len(phrase.ids)]
-    ).tolist()  # so far
-    peaks = [highest[-1]]
-    for run, own in runs[1:]:
-        peak = own[max(0, run.start - run.first) : len(run.ids)].max()
-        shared = run.first - run.start
-        so_far = highest[: max(0, shared)][-1:]
-        peaks.append(max([float(peak), *so_far]))
-    return peaks
+    own = [of_run[max(0, run.start - run.first) : len(run.ids)].max() for run, of_run in runs]
+    shared = np.array([run.first - run.start for run, _ in runs])
+    return with_shared(values[phrase.start - phrase.first : len(phrase.ids)], np.array(own), shared)
+
+
+def with_shared(values: np.ndarray, own: np.ndarray, shared: np.ndarray) -> list[float]:
+    """The maxima of a phrase's runs, the phrase as it is first, given those over their own tokens.
+
+    Before its first token that differs, a variant equals the phrase: `values` are the neuron at each of the
+    phrase's tokens, of which each run has `shared`, or none if that is below 1.
+    """
+    so_far = np.maximum.accumulate(values)[np.clip(shared, 1, len(values)) - 1]
+    return np.where((shared > 0) & (so_far > own), so_far, own).tolist()

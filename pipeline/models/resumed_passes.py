@@ -11,9 +11,9 @@ flash-decoding (Dao et al. 2023).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import torch
@@ -33,14 +33,20 @@ def peaks(tower: Tower, texts: Sequence[Text], batch: Batch) -> list[list[list[f
     """The maximum over each phrase, and over each of its variants: by text, phrase and variant, the phrase
     as it is first."""
     maxima: list[list[list[float]]] = [[]] * len(texts)
-    waiting: list[tuple[list[int], list[_Chunk]]] = []
+    waiting: list[tuple[list[int], _Launched]] = []
+
+    def collect() -> None:
+        places, launched = waiting.pop(0)
+        for place, found in zip(places, launched.collect(), strict=True):
+            maxima[place] = found
+
     for places in _batches(tower, texts, batch):
         # launched before the values of the one before are read: an accelerator computes meanwhile
         waiting.append((places, _launch(tower, [texts[p] for p in places], batch)))
         if len(waiting) == 2:
-            _collect(maxima, texts, *waiting.pop(0))
-    for launched in waiting:
-        _collect(maxima, texts, *launched)
+            collect()
+    while waiting:
+        collect()
     return maxima
 
 
@@ -71,57 +77,66 @@ class _Chunk:
 
     runs: list[int] = field(default_factory=list)
     n_tokens: int = 0
-    of_texts: Counter[int] = field(default_factory=Counter)  # tokens of each text
+    of_texts: dict[int, int] = field(default_factory=dict)  # tokens of each text
     widest: int = 0  # of these, the most
     values: torch.Tensor | None = None  # the neuron at each token (run, token), once launched
 
-    def add(self, number: int, row: int, size: int) -> None:
-        """Add a run of a text."""
-        self.runs.append(number)
-        self.n_tokens += size
-        self.of_texts[row] += size
-        self.widest = max(self.widest, self.of_texts[row])
+
+@dataclass
+class _Launched:
+    """The runs of some texts, in order, and the chunks in which they are computed."""
+
+    texts: list[Text]
+    runs: list[tuple[int, Run]]  # with the place of their text
+    chunks: list[_Chunk]
+
+    def collect(self) -> list[list[list[float]]]:
+        """The maxima by text, phrase and variant."""
+        own = np.empty(len(self.runs), np.float64)  # holds either precision
+        shared = np.array([run.first - run.start for _, run in self.runs])
+        tokens: dict[int, np.ndarray] = {}  # of each run
+        for chunk in self.chunks:
+            assert chunk.values is not None
+            values = chunk.values.cpu().numpy()
+            tokens |= zip(chunk.runs, values, strict=True)
+            before = np.arange(values.shape[1]) < -shared[chunk.runs, None]  # the phrase begins
+            own[chunk.runs] = np.where(before, -np.inf, values).max(1)
+        found, number = [], 0
+        for text in self.texts:
+            maxima = []
+            for phrase in text.phrases:
+                stop = number + 1 + len(phrase.variants)
+                values = tokens[number][: phrase.end - phrase.start]
+                maxima.append(phrases.with_shared(values, own[number:stop], shared[number:stop]))
+                number = stop
+            found.append(maxima)
+        return found
 
 
-def _launch(tower: Tower, texts: list[Text], batch: Batch) -> list[_Chunk]:
+def _launch(tower: Tower, texts: list[Text], batch: Batch) -> _Launched:
     """The runs of some texts, those of similar length together."""
     caches = _texts(tower, texts, batch.queries)
     seen = max(text.seen for text in texts)
     free = batch.memory - len(texts) * seen * tower.cache_bytes
-    by_text, by_run = tower.token_bytes(seen), tower.token_bytes(0)
+    by_text, by_run = len(texts) * tower.token_bytes(seen), tower.token_bytes(0)
     runs = [(row, run) for row, text in enumerate(texts) for run in text.runs]
-    chunks = [_Chunk()]
-    for number in sorted(range(len(runs)), key=lambda number: len(runs[number][1].ids)):
-        row, size = runs[number][0], len(runs[number][1].ids)
-        chunk = chunks[-1]
-        memory = len(texts) * max(chunk.widest, chunk.of_texts[row] + size) * by_text
-        memory += (len(chunk.runs) + 1) * size * by_run
+    sizes = [len(run.ids) for _, run in runs]
+    chunks = [chunk := _Chunk()]
+    for number in sorted(range(len(runs)), key=sizes.__getitem__):
+        row, size = runs[number][0], sizes[number]
+        of_text = chunk.of_texts.get(row, 0) + size
+        memory = max(chunk.widest, of_text) * by_text + (len(chunk.runs) + 1) * size * by_run
         if chunk.runs and (chunk.n_tokens + size > batch.tokens or memory > free):
-            chunks.append(_Chunk())
-        chunks[-1].add(number, row, size)
+            chunks.append(chunk := _Chunk())
+            of_text = size
+        chunk.runs.append(number)
+        chunk.n_tokens += size
+        chunk.of_texts[row] = of_text
+        chunk.widest = max(chunk.widest, of_text)
     for chunk in chunks:
         chunk.runs.sort()
         chunk.values = _runs(tower, [runs[number] for number in chunk.runs], caches)
-    return chunks
-
-
-def _collect(
-    maxima: list[list[list[float]]], texts: Sequence[Text], places: list[int], chunks: list[_Chunk]
-) -> None:
-    """Put the maxima of a batch where they belong."""
-    rows = {
-        number: values
-        for chunk in chunks
-        if chunk.values is not None
-        for number, values in zip(chunk.runs, chunk.values.cpu().numpy(), strict=True)
-    }
-    numbers = iter(range(len(rows)))
-    for place in places:
-        runs = iter(texts[place].runs)
-        maxima[place] = [
-            phrases.peaks([(next(runs), rows[next(numbers)]) for _ in range(1 + len(phrase.variants))])
-            for phrase in texts[place].phrases
-        ]
+    return _Launched(texts, runs, chunks)
 
 
 _Cache = tuple[torch.Tensor, torch.Tensor]  # keys and values (text, head, position, d_head)
@@ -244,7 +259,7 @@ class _Layout:
         place = firsts[run] + token
         begun, text_place = np.zeros((2, *text_shape), np.int64)
         begun.flat[text_slot], text_place.flat[text_slot] = firsts[run], place
-        ids = np.fromiter((i for _, each in runs for i in each.ids), np.int64, len(run))
+        ids = np.fromiter(chain.from_iterable(each.ids for _, each in runs), np.int64, len(run))
         neuron = np.array([each.neuron for _, each in runs])[run]
         arrays = dict(ids=ids, neuron=neuron, text_slot=text_slot, begun=begun, text_place=text_place)
         arrays |= dict(run_slot=run * run_shape[1] + token)

@@ -39,11 +39,19 @@ class Identities:
         if self.config.exact_tokens and unknown and not self._exact:
             self._exact.append(tokenised.Tokenised(self.config))
         given = self._exact[0].rows(unknown) if self._exact else {}
-        return [identify(row, given.get(row["text_id"]), self.model) for row in samples]
+        found = [_at_once(row, given.get(row["text_id"]), self.model) for row in samples]
+        open_ = [row for row, known in zip(samples, found, strict=True) if known is None]
+        texts = ["".join(row["tokens"][row["text_start"] :]) for row in open_]
+        encoded = iter(self.model.encode_parts(texts) if texts else [])
+        return [
+            known or _tokenised(row, next(encoded), self.model)
+            for row, known in zip(samples, found, strict=True)
+        ]
 
 
-def identify(sample: Mapping[str, Any], given: list[int] | None, model: LanguageModel) -> Known:
-    """The ids of a sample's tokens; `given` are those of its data set, taken if they spell the tokens."""
+def _at_once(sample: Mapping[str, Any], given: list[int] | None, model: LanguageModel) -> Known | None:
+    """The ids of a sample's tokens; None where its text has to be tokenised. `given` are those of its data
+    set, taken if they spell the tokens."""
     tokens, start = sample["tokens"], sample["text_start"]
     if sample["token_ids"] and model.spells(sample["token_ids"], tokens):
         return Known(sample["token_ids"], "exact")
@@ -53,11 +61,17 @@ def identify(sample: Mapping[str, Any], given: list[int] | None, model: Language
     possible = [model.ids_of(token) for token in tokens[start:]]
     if not all(possible):
         return Known([], "lossy")
-    first = [model.bos_id] * start
     if any("\ufffd" in token for token in tokens[start:]):
-        return Known(first + [ids[0] for ids in possible], "lossy")
-    [ids] = model.encode_parts(["".join(tokens[start:])])
+        return Known([model.bos_id] * start + [ids[0] for ids in possible], "lossy")
+    return None
+
+
+def _tokenised(sample: Mapping[str, Any], ids: list[int], model: LanguageModel) -> Known:
+    """The ids of a sample by tokenising its text, or token by token where these are others."""
+    tokens, start = sample["tokens"], sample["text_start"]
+    first = [model.bos_id] * start
     if model.spells(ids, tokens[start:]):
         return Known(first + ids, "retokenised")
+    possible = [model.ids_of(token) for token in tokens[start:]]
     sure = all(len(ids) == 1 for ids in possible)
     return Known(first + [ids[0] for ids in possible], "retokenised" if sure else "lossy")

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,14 @@ from pipeline.engine.stage import Inputs, Stage
 from pipeline.language import tokenised
 from pipeline.models import language_model
 from pipeline.models.language_model import LanguageModel
-from pipeline.models.token_ids import Identities, Known
+from pipeline.models.pieces import Pieces
+from pipeline.models.token_ids import Identities
 from pipeline.tables.columns import SAMPLE_KEY
+from pipeline.verification.placed import Placed, Splice
 
 _SPAN = ["variant", "replacement", "first_token", "end_token", "phrase_start", "phrase_end"]
 _SHARD_ROWS = 16384
-_AROUND = 32  # tokens on each side that are searched for a place where tokenising can begin or end
+_OF_SAMPLE = ["text_id", "token_ids", "tokens", "text_start"]
 
 
 def _shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
@@ -53,119 +55,197 @@ class Encoder:
     """Encodes variants of the texts of some samples."""
 
     def __init__(self, settings: Config, model: LanguageModel, samples: pa.Table) -> None:
-        keys = samples.select(list(SAMPLE_KEY)).to_pylist()
-        self.places = {tuple(row.values()): i for i, row in enumerate(keys)}
-        self.samples, self.model = samples, model
+        keys = (samples[name].to_pylist() for name in SAMPLE_KEY)
+        self.places = {key: i for i, key in enumerate(zip(*keys, strict=True))}
+        self.samples, self.n_ctx, self.pieces = samples.select(_OF_SAMPLE), model.n_ctx, Pieces(model)
         self.identities = Identities(settings, model)
 
     def __call__(self, shard: pa.Table) -> pa.Table:
-        """The rows of `encodings` for a shard of variants, in order."""
-        phrases: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-        for row in shard.to_pylist():
-            phrases.setdefault(tuple(row[name] for name in SAMPLE_KEY), []).append(row)
-        own = self.samples.take(pa.array([self.places[phrase] for phrase in phrases])).to_pylist()
-        rows: list[dict[str, Any]] = []
-        for row, variants, known in zip(own, phrases.values(), self.identities.of(own), strict=True):
-            rows += _phrase(variants, row, known, self.model)
-        return pa.Table.from_pylist(rows, schema=tables.TABLES["encodings"].schema)
+        """The rows of `encodings` for a shard of variants, in order; each phrase begins with the phrase as
+        it is, and the variants of one word follow each other."""
+        self.pieces.forget()
+        starts = np.flatnonzero(shard["variant"].to_numpy() == 0)
+        stops = [*starts[1:].tolist(), len(shard)]
+        phrases = self._phrases(shard.take(pa.array(starts)))
+        words = _Words.of(shard, self.pieces)
+        asked = [_Asked(*each) for each in zip(phrases, starts.tolist(), stops, strict=True)]
+        self.pieces.learn(text for each in asked for text in each.odd(words))
+        rows = _Rows(self.n_ctx)
+        heads = shard.select(["layer", "neuron", "phrase_start"]).take(pa.array(starts)).to_pylist()
+        for each, head in zip(asked, heads, strict=True):
+            rows.begin(each.phrase, list(head.values()))
+            each.add(rows, words, self.pieces)
+        texts = pa.array([phrase.digest for phrase in phrases], pa.string())
+        own = np.repeat(np.arange(len(phrases)), np.array(stops) - starts)
+        return rows.table(shard, texts.take(pa.array(own)))
 
-
-def _phrase(
-    variants: list[dict[str, Any]], sample: Mapping[str, Any], known: Known, model: LanguageModel
-) -> Iterator[dict[str, Any]]:
-    """A phrase's rows: its text up to the phrase's end, and each variant from its first different token."""
-    text = _digest(known.ids, "" if known.ids else "\0".join(sample["tokens"]))
-    for row, each in zip(variants, _spliced(variants, sample, known, model), strict=True):
-        status = "ok" if known.ids else "unknown_tokens"
-        if known.ids and not each.ids:
-            status = "no_tokens"
-        elif max(row["phrase_end"], each.first + len(each.ids)) > model.n_ctx:
-            status = "too_long"
-        ids = each.ids if status == "ok" else []
-        decides = [*known.ids[: each.first], *each.ids] if status == "ok" else []
-        yield {name: row[name] for name in (*SAMPLE_KEY, "variant", "phrase_start")} | dict(
-            key=_digest(
-                [row["layer"], row["neuron"], row["phrase_start"], *decides],
-                "" if decides else status + text,
-            ),
-            text=text,
-            first_token=each.first,
-            token_ids=ids,
-            tokens=each.tokens,
-            status=status,
-        )
+    def _phrases(self, baselines: pa.Table) -> list[Placed]:
+        """The phrases of some baselines, what can be checked of them checked."""
+        keys = zip(*(baselines[name].to_pylist() for name in SAMPLE_KEY), strict=True)
+        own = self.samples.take(pa.array([self.places[key] for key in keys], pa.int64())).to_pylist()
+        spans = zip(baselines["phrase_start"].to_pylist(), baselines["phrase_end"].to_pylist(), strict=True)
+        found = [
+            Placed.of(sample, known, span, self.pieces)
+            for sample, known, span in zip(own, self.identities.of(own), spans, strict=True)
+        ]
+        self.pieces.learn(text for phrase in found for text in phrase.texts())
+        for phrase in found:
+            phrase.check(self.pieces)
+        return found
 
 
 @dataclass(frozen=True)
-class _Splice:
-    """The first token at which a variant differs from its text, the ids from there to the phrase's end, and
-    how certain they are."""
+class _Words:
+    """What replaces which tokens in each row of a shard, and the ids of each different replacement."""
 
-    first: int
-    ids: list[int]
-    tokens: str
+    firsts: list[int]  # (row)
+    stops: list[int]
+    codes: list[int]
+    texts: list[str]  # (code)
+    ids: list[bytes]
+    whole: list[bool]  # whether it can be a piece of its own
+    longest: int  # ids of one
+
+    @staticmethod
+    def of(shard: pa.Table, pieces: Pieces) -> _Words:
+        """The words of a shard, now known to `pieces`."""
+        replaced = shard["replacement"].combine_chunks().dictionary_encode()
+        texts = replaced.dictionary.to_pylist()
+        pieces.learn(texts)
+        ids = [pieces[text] for text in texts]
+        firsts, stops = (shard[name].fill_null(0).to_pylist() for name in ("first_token", "end_token"))
+        codes = replaced.indices.fill_null(0).to_pylist()
+        whole = [text[:1] == " " and not text[-1].isspace() for text in texts]
+        return _Words(firsts, stops, codes, texts, ids, whole, max(map(len, ids), default=0) // 8)
 
 
-def _spliced(
-    variants: list[dict[str, Any]], sample: Mapping[str, Any], known: Known, model: LanguageModel
-) -> Iterator[_Splice]:
-    """The phrase itself with its text from the beginning, and each variant."""
-    tokens, ids = sample["tokens"], known.ids
-    start, end = variants[0]["phrase_start"], variants[0]["phrase_end"]
-    low, high = _around(tokens, max(start, sample["text_start"]), end, sample["text_start"], model)
-    changed = [row for row in variants if row["replacement"] is not None]
-    texts_ = [
-        "".join([*tokens[low : row["first_token"]], row["replacement"], *tokens[row["end_token"] : high]])
-        for row in changed
-    ]
-    replacements = [row["replacement"] for row in changed]
-    around, *encoded = model.encode_parts(["".join(tokens[low:high]), *texts_, *replacements])
-    checkable = known.tokens != "lossy" and around == ids[low:high]
-    pairs = iter(zip(encoded[: len(changed)], encoded[len(changed) :], strict=True))
-    for row in variants:
-        if row["replacement"] is None:
-            yield _Splice(0, ids[:end], known.tokens)
-            continue
-        tokenised, new = next(pairs)
-        first, stop = row["first_token"], row["end_token"]
-        put_in = _Splice(first, new + ids[stop:end], known.tokens if checkable else "lossy")
-        if not checkable or tokenised == ids[low:first] + new + ids[stop:high]:
-            yield put_in
+@dataclass(frozen=True)
+class _Asked:
+    """A phrase, and its rows in a shard."""
+
+    phrase: Placed
+    start: int
+    stop: int
+
+    def words(self, words: _Words) -> Iterator[tuple[int, int, int, int]]:
+        """The rows of each replaced word, and the tokens replaced: (from row, to row, first, end)."""
+        begin = self.start + 1
+        for row in range(begin + 1, self.stop + 1):
+            span = words.firsts[begin], words.stops[begin]
+            if row == self.stop or (words.firsts[row], words.stops[row]) != span:
+                yield begin, row, *span
+                begin = row
+
+    def odd(self, words: _Words) -> Iterator[str]:
+        """What else must be tokenised: replacements with what they may merge with."""
+        if not self.phrase.checkable:
+            return
+        for begin, stop, first, end in self.words(words):
+            alone = self.phrase.stands_alone(first, end)
+            for code in words.codes[begin:stop]:
+                if not (alone and words.whole[code]):
+                    yield self.phrase.text(first, end, words.texts[code])
+
+    def add(self, rows: _Rows, words: _Words, pieces: Pieces) -> None:
+        """Add the phrase as it is, and its variants."""
+        phrase = self.phrase
+        rows.add(Splice(0, phrase.between(0, phrase.end), phrase.known.tokens))
+        for begin, stop, first, end in self.words(words):
+            alone, codes = phrase.stands_alone(first, end), words.codes[begin:stop]
+            whole = alone and (not phrase.checkable or all(words.whole[code] for code in codes))
+            if whole and rows.fits(first + words.longest + phrase.end - end):
+                rows.put_in(first, end, [words.ids[code] for code in codes])
+                continue
+            for code in codes:
+                if not phrase.checkable or (alone and words.whole[code]):
+                    rows.add(phrase.put_in(first, end, words.ids[code]))
+                else:
+                    rows.add(phrase.spliced(first, end, words.texts[code], pieces))
+
+
+@dataclass
+class _Rows:
+    """The rows of `encodings` in the making."""
+
+    n_ctx: int
+    digests: list[bytes] = field(default_factory=list)
+    firsts: list[int] = field(default_factory=list)
+    ids: list[bytes] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+    statuses: list[str] = field(default_factory=list)
+
+    def begin(self, phrase: Placed, head: list[int]) -> None:
+        """Go on to another phrase; `head` are the numbers with which its fingerprints begin."""
+        self.phrase, self.head = phrase, np.array(head, np.int64).tobytes()
+        self._upto, self._first = hashlib.blake2b(self.head, digest_size=16), 0
+
+    def fits(self, length: int) -> bool:
+        """Whether variants that end here all have ids and fit the context."""
+        return bool(self.phrase.known.ids) and max(self.phrase.end, length) <= self.n_ctx
+
+    def put_in(self, first: int, end: int, words: list[bytes]) -> None:
+        """Add variants whose new ids stand in the place of some tokens; all of them fit."""
+        sure, after = self.phrase.put_in(first, end, b"").tokens, self.phrase.between(end, self.phrase.end)
+        upto = self._before(first)
+        for new in words:
+            if not (ids := new + after):
+                self.add(Splice(first, ids, sure))
+                continue
+            digest = upto.copy()
+            digest.update(ids)
+            self.digests.append(digest.digest())
+            self.ids.append(ids)
+            self.firsts.append(first)
+            self.tokens.append(sure)
+            self.statuses.append("ok")
+
+    def add(self, splice: Splice) -> None:
+        """Add a variant, or why it is not measured."""
+        phrase, status = self.phrase, "ok"
+        if not phrase.known.ids:
+            status = "unknown_tokens"
+        elif not splice.ids:
+            status = "no_tokens"
+        elif max(phrase.end, splice.first + len(splice.ids) // 8) > self.n_ctx:
+            status = "too_long"
+        if status == "ok":
+            digest = self._before(splice.first).copy()
+            digest.update(splice.ids)
         else:
-            yield _retokenised(tokenised, ids[low:high], low, (start, end)) or replace(
-                put_in, tokens="lossy"
-            )
+            digest = hashlib.blake2b(self.head + (status + phrase.digest).encode(), digest_size=16)
+        self.digests.append(digest.digest())
+        self.ids.append(splice.ids if status == "ok" else b"")
+        self.firsts.append(splice.first)
+        self.tokens.append(splice.tokens)
+        self.statuses.append(status)
 
+    def _before(self, first: int) -> Any:
+        """The unfinished fingerprint of the text before a token; read once where tokens ascend."""
+        if first < self._first:
+            self._upto, self._first = hashlib.blake2b(self.head, digest_size=16), 0
+        self._upto.update(self.phrase.between(self._first, first))
+        self._first = first
+        return self._upto
 
-def _retokenised(
-    tokenised: list[int], around: list[int], low: int, phrase: tuple[int, int]
-) -> _Splice | None:
-    """A variant as tokenising gives it; None where the phrase cannot be separated from its surroundings."""
-    after = around[phrase[1] - low :]
-    stop = len(tokenised) - len(after)
-    if tokenised[stop:] != after or low + stop <= phrase[0]:
-        return None
-    pairs = enumerate(zip(tokenised[: stop - 1], around, strict=False))
-    same = next((i for i, (new, old) in pairs if new != old), stop - 1)
-    return _Splice(low + same, tokenised[same:stop], "retokenised")
-
-
-def _around(
-    tokens: list[str], start: int, end: int, text_start: int, model: LanguageModel
-) -> tuple[int, int]:
-    """Where tokenising can begin before a phrase and end after it: at a space, or at the text's ends."""
-    low = start
-    while low > max(text_start, start - _AROUND) and not (low < start and model.opens(tokens[low])):
-        low -= 1
-    high = end
-    while high < min(len(tokens), end + _AROUND) and not (high > end and tokens[high][:1].isspace()):
-        high += 1
-    return low, high
-
-
-def _digest(numbers: list[int], more: str) -> str:
-    content = np.array(numbers, np.int64).tobytes() + more.encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    def table(self, shard: pa.Table, texts: pa.Array) -> pa.Table:
+        """The rows, beside those of the variants that they belong to."""
+        numbers = np.frombuffer(b"".join(self.ids), np.int64).astype(np.int32)
+        ends = np.cumsum([0, *map(len, self.ids)]) // 8
+        hexadecimal = b"".join(self.digests).hex().encode()
+        offsets = np.arange(0, len(hexadecimal) + 1, 32, dtype=np.int32)
+        keys = [pa.py_buffer(offsets), pa.py_buffer(hexadecimal)]
+        columns = dict(
+            key=pa.StringArray.from_buffers(len(self.digests), *keys),
+            text=texts,
+            phrase_start=shard["phrase_start"],
+            first_token=pa.array(self.firsts, pa.int32()),
+            token_ids=pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(numbers)),
+            tokens=pa.array(self.tokens),
+            status=pa.array(self.statuses),
+        )
+        columns |= {name: shard[name] for name in (*SAMPLE_KEY, "variant")}
+        schema = tables.TABLES["encodings"].schema
+        return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
 def _note(data: pa.Table, inputs: Inputs, settings: Config) -> str:

@@ -5,9 +5,10 @@ In: rows of `encodings`. Variants of one text in one layer are measured together
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -21,7 +22,6 @@ from pipeline.tables import query
 # settings that decide activations, and settings that only decide where and how fast they are computed
 SETTINGS = ("model", "weights", "layer", "precision")
 USES = ("device", "memory_mb", "batch_tokens")
-_READ = ["layer", "text", "neuron", "rank", "variant", "phrase_start", "first_token", "token_ids", "status"]
 _BY_TEXT = """
 with wanted as (
     select distinct model, layer, neuron, rank
@@ -48,7 +48,7 @@ def by_text(encodings: pa.Table, wanted: pa.Array, n_rows: int) -> Iterator[pa.T
     small = encodings.select(["text", "model", "layer", "neuron", "rank", "variant"])
     ends = pc.add(encodings["first_token"], pc.list_value_length(encodings["token_ids"]))
     small = small.append_column("end_token", ends).append_column("wanted", wanted)
-    small = small.append_column("place", pa.array(range(len(encodings)), pa.int64()))
+    small = small.append_column("place", pa.array(np.arange(len(encodings))))
     with query.connect() as con:
         con.register("encodings", small)
         order = con.sql(_BY_TEXT).to_arrow_table()
@@ -67,33 +67,39 @@ def measure(encodings: pa.Table, model: LanguageModel, settings: Config) -> pa.T
     `encodings` hold the phrase of each variant and are ordered as `by_text` orders them; `activation` is
     null only where `status` is not "ok".
     """
-    texts: dict[tuple[int, str], dict[tuple[int, int], Phrase]] = {}
-    ids: dict[tuple[int, str], list[int]] = {}
-    statuses = []
-    for row in encodings.select(_READ).to_pylist():
-        statuses.append(row["status"])
-        if row["status"] != "ok":
-            continue
-        text = row["layer"], row["text"]
-        phrases, phrase = texts.setdefault(text, {}), (row["neuron"], row["rank"])
-        if row["variant"] == 0:
-            ids[text] = max(ids.get(text, []), row["token_ids"], key=len)
-            phrases[phrase] = Phrase(row["neuron"], row["phrase_start"], len(row["token_ids"]), [])
-        else:
-            phrases[phrase].variants.append((row["first_token"], row["token_ids"]))
-    asked = {text: Text(ids[text], list(phrases.values())) for text, phrases in texts.items()}
+    ok = pc.equal(encodings["status"], "ok").combine_chunks().to_numpy(zero_copy_only=False)
+    asked = _texts(encodings.filter(pa.array(ok)))
     peaks: dict[tuple[int, str], list[list[float]]] = {}
     for layer in sorted({layer for layer, _ in asked}):
         own = [text for text in asked if text[0] == layer]
         peaks |= zip(own, _peaks([asked[text] for text in own], model, layer, settings), strict=True)
-    flat = iter([peak for text in asked for phrase in peaks[text] for peak in phrase])
-    values = [next(flat) if status == "ok" else None for status in statuses]
-    finite = [value is None or math.isfinite(value) for value in values]
-    columns = {
-        "activation": [v if f else None for v, f in zip(values, finite, strict=True)],
-        "status": [s if f else "not_finite" for s, f in zip(statuses, finite, strict=True)],
-    }
-    return pa.table(columns, schema=pa.schema([("activation", pa.float32()), ("status", pa.string())]))
+    values = np.full(len(encodings), np.nan)
+    values[ok] = np.fromiter((peak for text in asked for each in peaks[text] for peak in each), float)
+    finite = np.isfinite(values)
+    found = pa.array(values, pa.float64(), mask=~finite).cast(pa.float32())
+    status = pc.if_else(pa.array(ok & ~finite), "not_finite", encodings["status"])
+    schema = pa.schema([("activation", pa.float32()), ("status", pa.string())])
+    return pa.table([found, status], schema=schema)
+
+
+def _texts(encodings: pa.Table) -> dict[tuple[int, str], Text]:
+    """What is asked of each text of a layer, in order; `encodings` as in `measure`, all of them ok."""
+    lists = encodings["token_ids"].combine_chunks()
+    flat, ends = lists.values.to_pylist(), lists.offsets.to_pylist()
+    ids = [flat[begin:end] for begin, end in itertools.pairwise(ends)]
+    firsts = encodings["first_token"].to_pylist()
+    starts = np.flatnonzero(encodings["variant"].to_numpy() == 0)
+    phrases = (
+        encodings.select(["layer", "text", "neuron", "phrase_start"]).take(pa.array(starts)).to_pylist()
+    )
+    asked: dict[tuple[int, str], Text] = {}
+    for row, (start, stop) in zip(phrases, itertools.pairwise([*starts.tolist(), len(ids)]), strict=True):
+        text = asked.setdefault((row["layer"], row["text"]), Text([], []))
+        if len(ids[start]) > len(text.ids):
+            text.ids[:] = ids[start]
+        variants = list(zip(firsts[start + 1 : stop], ids[start + 1 : stop], strict=True))
+        text.phrases.append(Phrase(row["neuron"], row["phrase_start"], len(ids[start]), variants))
+    return asked
 
 
 def tell(model: LanguageModel, settings: Config) -> None:

@@ -108,6 +108,7 @@ def main() -> None:
     import bench_llama
     import bench_scan
     import bench_sql
+    import bench_stages
     import bench_verification
 
     rows = [parsing(30), neighbours(200_000, 2_000), neighbours(6_000, 2_000)]
@@ -129,6 +130,9 @@ def main() -> None:
     print(bench_scan.told(scan), flush=True)
     evidence = bench_evidence.rows()
     print(bench_evidence.told(evidence), flush=True)
+    stages = bench_stages.rows()
+    for row in stages:
+        print(bench_stages.told(row), flush=True)
     sql = bench_sql.rows()
     print(bench_sql.told(sql), flush=True)
     machine = dict(
@@ -136,7 +140,7 @@ def main() -> None:
     )
     out = ROOT / "data" / "bench.json"
     results = dict(machine=machine, rows=rows, verification=verified, llama=llama)
-    results |= dict(scan=scan, evidence=evidence, sql=sql)
+    results |= dict(scan=scan, evidence=evidence, stages=stages, sql=sql)
     out.write_text(json.dumps(results, indent=2) + "\n")
     print(f"stored in {out.relative_to(ROOT)}", file=sys.stderr)
 

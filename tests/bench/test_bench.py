@@ -6,6 +6,7 @@ import bench
 import bench_evidence
 import bench_llama
 import bench_scan
+import bench_stages
 import bench_verification
 import pytest
 
@@ -32,6 +33,16 @@ def test_evidence_is_told_with_its_draws():
     found = bench_evidence.rows(40)
     assert set(found["seconds"]) == {"likeness", "dominance", "groups"}
     assert "40 neurons" in bench_evidence.told(found)
+
+
+def test_a_stage_is_told_as_variants_a_second_of_a_core():
+    row = dict(what="ids", n=1000, seconds=0.01)
+    assert bench_stages.told(row) == "ids: 100,000 variants a second of a core, 10.0 µs each"
+
+
+def test_a_model_that_computes_nothing_leaves_preparing_and_collecting(small_tables):
+    found = bench_stages.measuring(small_tables["encodings"].slice(0, 300), bench.Config())
+    assert found["n"] == 300 and found["seconds"] > 0
 
 
 def test_a_shape_of_llamas_form_is_measured_both_ways_and_told_beside_its_goals():

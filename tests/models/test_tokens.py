@@ -14,7 +14,7 @@ from pipeline.config import Config
 from pipeline.errors import PipelineError
 from pipeline.models import language_model, tokens
 from pipeline.models.language_model import LanguageModel
-from pipeline.models.token_ids import identify
+from pipeline.models.token_ids import Identities
 
 SENTENCE_PIECES = ("prepend", "metaspace", "plain")
 TOKENIZERS = {"bytes": model_folders.byte_level()}
@@ -56,8 +56,8 @@ def test_ids_of_indented_text_are_found_again_from_its_tokens(form, text):
     model = LanguageModel(form, None, AS_READ[form])
     ids = model.encode(text)
     read = [model.token_texts[i] for i in ids]
-    sample = {"tokens": ["<s>", *read], "text_start": 1, "token_ids": None}
-    found = identify(sample, None, model)
+    sample = {"text_id": 0, "tokens": ["<s>", *read], "text_start": 1, "token_ids": None}
+    [found] = Identities(Config(), model).of([sample])
     assert found.ids == [1, *ids] or found.tokens == "lossy"
     if "\n" not in text:  # its token of a byte may stand for a letter too
         assert found.tokens == "retokenised"
