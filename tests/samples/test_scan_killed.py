@@ -87,7 +87,7 @@ def test_killed_at_ten_moments_a_scan_continues_with_equal_rows(undisturbed, tmp
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     ends = []
     with subprocess.Popen(args, cwd=ROOT, env=environment, **pipes) as forks:
-        for start, end in itertools.pairwise([0, *sorted(moments.sample(range(1, 4 * whole // 5), KILLS))]):
+        for start, end in itertools.pairwise([0, *sorted(moments.sample(range(1, whole // 2), KILLS))]):
             print(end - start, moments.random() * 0.01, file=forks.stdin, flush=True)
             ends.append(int(forks.stdout.readline()))
         forks.stdin.close()
