@@ -44,6 +44,7 @@ def spoken(text: str, *, checkout: bool | None = None) -> str:
     command = lambda match: f"feature-neurons {_COMMANDS.get(match[1], match[1])}"  # noqa: E731
     text = re.sub(r"\bmake (data|plan|report|publish|sql|check)\b", command, text)
     text = text.replace("python -m pipeline", "feature-neurons").replace("REPO=", "")
+    text = re.sub(r"(`[^`]+`) or \1", r"\1", text)  # make's and the command's own are one now
     return _SETTING.sub(lambda match: f"--{match[1].lower().replace('_', '-')} ", text)
 
 

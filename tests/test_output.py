@@ -119,3 +119,8 @@ def test_where_there_is_no_checkout_texts_speak_of_the_command(said, typed):
 def test_here_is_a_checkout():
     assert output.spoken("`make data`") == "`make data`"
     assert os.path.exists("Makefile")
+
+
+def test_where_both_ways_are_named_and_are_one_it_is_said_once():
+    said = output.spoken("make it with `make data` or `python -m pipeline run`", checkout=False)
+    assert said == "make it with `feature-neurons run`"
