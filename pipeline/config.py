@@ -178,6 +178,10 @@ class Config:
     memory_mb: int = option(
         512, "memory that batches of variants may take beside the model, in MB", least=1
     )
+    engine: str = option("process", "where stages run: process (here) or ray", choices=("process", "ray"))
+    workers: int | None = option(None, "processes of ENGINE=ray; by default as many as fit", least=1)
+    cpus_per_worker: int | None = option(None, "cores of each; by default what fits, 4 at most", least=1)
+    gpus_per_worker: float | None = option(None, "GPUs of each; by default 1 if there are any", least=0)
     creator: str = option(
         "clkht01d40000jv08hvalcvly",
         "id of the user of Neuronpedia to whom an export belongs; by default the one that every "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.config import Config
+from pipeline.engine.choice import chosen
 from pipeline.engine.engines import Engine, InProcess
 from pipeline.engine.kept import Kept, answered
 from pipeline.engine.made import Planned, Tables
@@ -49,9 +51,16 @@ def run(config: Config, engine: Engine | None = None, *, until: str | None = Non
     Returns the plan's own tables. One summary line per stage goes to stderr. Raises PipelineError; whatever
     was whole stays whole.
     """
+    with nullcontext(engine) if engine else chosen(config) as given:
+        return _run(config, given, until)
+
+
+def _run(config: Config, engine: Engine, until: str | None) -> Tables:
     tables = _planned(config, until)
     for each in tables.missing():  # mistakes are told before the site, the model or the disk is touched
         each.stage.ready(each.stage.handed(config))
+    if tables.missing():
+        engine.ready()
     fetching = [each.stage for each in tables.planned.values() if each.stage.fetch]
     for stage in fetching:
         if stage.fetch:
@@ -66,7 +75,7 @@ def run(config: Config, engine: Engine | None = None, *, until: str | None = Non
         tables.store.prepare()
     kept = Kept(config, tables.store)
     for each in missing:
-        make(each, tables, kept, engine or InProcess())
+        make(each, tables, kept, InProcess() if each.stage.stays else engine)
     for table in tables:
         for warning in tables.facts(table)["warnings"]:
             tell(f"WARNING: {warning}")

@@ -77,13 +77,14 @@ VENDORS = {
     "jinja2": {"results.render"},
     "scipy": {"identification.chance", "identification.dominance", "identification.groups"},
     "httpx2": {"generation.chat", "results.publish.hub", "web.environment", "web.hugging_face"},
+    "ray": {"engine.ray_engine", "engine.ray_processes"},
     "huggingface_hub": {"results.publish.hub", "web.hugging_face"},
 }
 LAZY = {"models.resumed_passes", "models.cached_passes"}
-LAZY |= {name for name in MODULES if name.startswith("models.blocks.")}
+LAZY |= {name for name in MODULES if name.startswith(("models.blocks.", "engine.ray_"))}
 # themselves imported only when they are used
 HEAVY = {"openai", "torch", "transformer_lens", "transformers", "gensim", "datasets", "pandas"}
-HEAVY |= {"safetensors"}
+HEAVY |= {"safetensors", "ray"}
 STAGE_MODULES = sorted({stage.module.removeprefix("pipeline.") for stage in STAGES if stage.module})
 MOST_LINES = 400
 

@@ -58,6 +58,18 @@ def packages(name: str) -> list[str]:
     return sorted({dist for root in imported for dist in _NUMBERS.get(root, ())})
 
 
+def deciding() -> list[str]:
+    """All distributions that decide numbers of some module."""
+    return sorted({dist for dists in _NUMBERS.values() for dist in dists})
+
+
+def of_package() -> dict[str, str]:
+    """The fingerprint of each module of the package that decides rows, by name."""
+    parts = ((*path.relative_to(_PACKAGE).with_suffix("").parts,) for path in _PACKAGE.rglob("*.py"))
+    names = {".".join(("pipeline", *each)).removesuffix(".__init__") for each in parts}
+    return {name: parsed(_file(name)).fingerprint for name in sorted(names) if not in_floor(name)}
+
+
 def in_floor(name: str) -> bool:
     """Whether a module is one of the floor, or lies in a package of it."""
     parts = name.split(".")

@@ -30,9 +30,15 @@ class Engine(Protocol):
         """Yield `make()(shard)` for each shard, in order."""
         ...
 
+    def ready(self) -> None:
+        """Raise PipelineError where it cannot compute; called before anything is made."""
+
 
 class InProcess:
     """Computes in this process, one shard after the other."""
+
+    def ready(self) -> None:
+        """It always is."""
 
     def map(
         self, make: Callable[[], Callable[[Shard], Result]], shards: Iterable[Shard]
@@ -53,6 +59,9 @@ class Threads:
 
     def __init__(self, count: int, *, finish: bool = True) -> None:
         self.count, self.finish = count, finish
+
+    def ready(self) -> None:
+        """It always is."""
 
     def map(
         self, make: Callable[[], Callable[[Shard], Result]], shards: Iterable[Shard]

@@ -30,13 +30,13 @@ class Inputs(Mapping[str, pa.Table]):
     """
 
     def __init__(self, files: Mapping[str, Path], stage: str, unfinished: Path | None = None) -> None:
-        self._files, self._stage, self.unfinished = dict(files), stage, unfinished
+        self._files, self.stage, self.unfinished = dict(files), stage, unfinished
 
     def file(self, table: str) -> Path:
         """The Parquet file of a table."""
         if table not in self._files:
             raise UndeclaredError(
-                f"stage {self._stage} reads the table {table}, which it does not declare; add it to "
+                f"stage {self.stage} reads the table {table}, which it does not declare; add it to "
                 "`reads` of its Stage"
             )
         return self._files[table]
@@ -137,6 +137,12 @@ class Stage:
     def applies(self, config: Config) -> bool:
         """Whether it makes its table under these settings."""
         return all(getattr(config, name) == value for name, value in self.where.items())
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is made in this process whatever the engine: it asks others, or the run's own
+        folder."""
+        return bool(self.fetch or (self.keep and self.keep.paid) or "data" in (*self.settings, *self.uses))
 
     @property
     def decisive(self) -> tuple[str, ...]:
