@@ -14,9 +14,10 @@ lower = $(shell echo $(1) | tr A-Z_ a-z-)
 quoted = '$(subst ','\'',$(1))'
 GIVEN = $(foreach name,$(OPTIONS),$(if $(call given,$(name)),--$(call lower,$(name)) $(call quoted,$(call given,$(name)))))
 DATA_GIVEN = $(if $(call given,DATA),--data $(call quoted,$(call given,DATA)))
+RAY = $(if $(filter ray,$(call given,ENGINE)),.venv/.ray)
 DATABASE = $(call quoted,$(or $(call given,DATA),data)/neurons.duckdb)
 
-.PHONY: help data plan report publish sql check test clients truth real lint docs bench lock build record clean
+.PHONY: help data plan report publish sql check test clients cluster truth real lint docs bench lock build record clean
 .DEFAULT_GOAL := help
 
 help: ## print this help
@@ -27,16 +28,16 @@ help: ## print this help
 	@echo "Variables of data, plan, report and publish: $(OPTIONS)"
 	@echo "Their meaning: .venv/bin/python -m pipeline run --help"
 
-data: .venv/.installed ## find feature neurons: by default in layer 1 of the embedded model
+data: .venv/.installed $(RAY) ## find feature neurons: by default in layer 1 of the embedded model
 	@$(BIN)/python -m pipeline run $(GIVEN)
 
 plan: .venv/.installed ## what `make data` has done, what it would do and why
 	@$(BIN)/python -m pipeline plan $(GIVEN)
 
-report: .venv/.installed ## pages to look at: open data/report/index.html
+report: .venv/.installed $(RAY) ## pages to look at: open data/report/index.html
 	@$(BIN)/python -m pipeline report $(GIVEN)
 
-publish: .venv/.installed ## put the tables on the Hub: REPO=user/name, private unless PUBLIC=1; or DRY_RUN=1
+publish: .venv/.installed $(RAY) ## put the tables on the Hub: REPO=user/name, private unless PUBLIC=1; or DRY_RUN=1
 	@$(if $(call given,REPO),,echo "error: REPO is missing: make publish REPO=user/name" >&2; exit 2)
 	@$(BIN)/python -m pipeline publish $(call quoted,$(call given,REPO)) $(GIVEN) \
 		$(if $(call given,PUBLIC),--public $(call quoted,$(call given,PUBLIC)))
@@ -58,6 +59,9 @@ test: .venv/.installed ## run the tests; needs no network
 clients: .venv/.installed ## whether other people's programs read the results
 	@$(BIN)/python tests/clients/clients.py
 	@FETCH_CLIENTS=1 $(BIN)/python -m pytest -rs tests/clients
+
+cluster: .venv/.installed .venv/.ray ## stages on a cluster of Ray, and what becomes of faults
+	@RAY_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs tests/engine
 
 truth: .venv/.installed ## how true the answers are, on models whose neurons were planted (half an hour)
 	@$(BIN)/python tests/bench/truth.py $(if $(call given,TEXT),--text $(call quoted,$(call given,TEXT))) \
@@ -101,6 +105,11 @@ clean: ## remove results and environment; the embedded model, fetched pages and 
 .venv/.real: .venv/.installed
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock \
 		--editable '.[dev,real]'
+	@touch $@
+
+.venv/.ray: .venv/.installed
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock \
+		--editable '.[dev,ray]'
 	@touch $@
 
 .venv/.installed: pyproject.toml requirements.lock
