@@ -106,6 +106,7 @@ def main() -> None:
     """Measure, print, store."""
     import bench_evidence
     import bench_llama
+    import bench_ray
     import bench_scan
     import bench_sql
     import bench_stages
@@ -135,12 +136,14 @@ def main() -> None:
         print(bench_stages.told(row), flush=True)
     sql = bench_sql.rows()
     print(bench_sql.told(sql), flush=True)
+    cluster = bench_ray.rows()
+    print(bench_ray.told(cluster), flush=True)
     machine = dict(
         python=platform.python_version(), torch=torch.__version__, threads=torch.get_num_threads()
     )
     out = ROOT / "data" / "bench.json"
     results = dict(machine=machine, rows=rows, verification=verified, llama=llama)
-    results |= dict(scan=scan, evidence=evidence, stages=stages, sql=sql)
+    results |= dict(scan=scan, evidence=evidence, stages=stages, sql=sql, cluster=cluster)
     out.write_text(json.dumps(results, indent=2) + "\n")
     print(f"stored in {out.relative_to(ROOT)}", file=sys.stderr)
 

@@ -5,6 +5,7 @@ import functools
 import bench
 import bench_evidence
 import bench_llama
+import bench_ray
 import bench_scan
 import bench_stages
 import bench_verification
@@ -82,3 +83,20 @@ def test_operations_of_a_shape_are_those_of_its_products():
     below = 2 * (seen + tokens) * (attention + mlp) + 2 * seen**2 * 32 + 4 * tokens * seen * 32
     last = 2 * seen * keys + 2 * tokens * attention + 4 * tokens * seen * 32
     assert shape.operations(60) == below + last
+
+
+def test_what_whole_models_take_is_computed_from_a_speed():
+    found = {shape.name: bench_ray.computed(n, shape, 1_000.0) for n, shape in bench_ray.WHOLE}
+    assert found["Llama-3.1-8B"]["variants"] == pytest.approx(0.5e9, rel=0.02)
+    assert [found[name]["hours"] for name in found] == sorted(found[name]["hours"] for name in found)
+    faster = bench_ray.computed(*bench_ray.WHOLE[-1], 2_000.0)
+    assert faster["hours"] == pytest.approx(found["Llama-3.1-8B"]["hours"] / 2)
+    assert faster["hours"] / faster["gpus"] <= 24
+
+
+def test_a_cluster_is_told_as_computed_or_as_not_measured():
+    row = dict(overhead=0.02, second=1.9, shard_s=1.0, n_waiting=64, shards_per_s=500.0, mb_per_s=9.0)
+    row |= dict(shard_mb=1.0, gpu_gflop_per_s=1e4, whole=[bench_ray.computed(*bench_ray.WHOLE[0], 1e4)])
+    assert "+2.0% in another process" in bench_ray.told(row)
+    assert "computed, not measured" in bench_ray.told(row)
+    assert "not measured, Ray is not installed" in bench_ray.told(None)
