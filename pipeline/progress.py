@@ -25,11 +25,12 @@ def progress(  # noqa: PLR0913  (what is shown, and the clock)
     unit: str,
     total: int | None = None,
     note: Callable[[], str] = str,
+    size: Callable[[Item], int] = _size,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Item]:
     """Pass `items` on, showing how far it is and what `note` says; nothing for work that is done quickly.
 
-    A table counts for its rows, anything else for one.
+    A table counts for its rows, anything else for one, unless `size` says otherwise.
     """
     if sys.stderr.isatty():
         from tqdm import tqdm
@@ -38,13 +39,13 @@ def progress(  # noqa: PLR0913  (what is shown, and the clock)
             for item in items:
                 yield item
                 bar.set_postfix_str(note(), refresh=False)
-                bar.update(_size(item))
+                bar.update(size(item))
         return
     start = told = clock()
     number = 0
     for item in items:
         yield item
-        number += _size(item)
+        number += size(item)
         now = clock()
         if now - told > _LINE_EVERY_S:
             told = now

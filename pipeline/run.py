@@ -15,14 +15,13 @@ import pyarrow as pa
 
 from pipeline.config import Config
 from pipeline.engine.choice import chosen
-from pipeline.engine.engines import Engine, InProcess
+from pipeline.engine.engines import Engine, InProcess, shown
 from pipeline.engine.kept import Kept, answered
 from pipeline.engine.made import Planned, Tables
 from pipeline.engine.stage import Inputs
 from pipeline.errors import UserError
 from pipeline.output import tell
 from pipeline.plan import packages, plan
-from pipeline.progress import progress
 from pipeline.tables import VERSION, empty, query
 from pipeline.tables.store import Store
 
@@ -141,6 +140,6 @@ def _rows(planned: Planned, inputs: Inputs, kept: Kept, engine: Engine) -> pa.Ta
         return kept.rows(planned, inputs, engine)
     shards = list(stage.shards(inputs, settings))
     total = sum(len(shard) for shard in shards)
-    shown = progress(shards, stage.table, unit="row", total=total) if total else shards
-    parts = engine.map(partial(stage.worker, inputs, settings), shown)
+    make = partial(stage.worker, inputs, settings)
+    parts = shown(engine, make, shards, stage.table, total) if total else engine.map(make, shards)
     return pa.concat_tables([empty(stage.table), *parts]).combine_chunks()

@@ -8,13 +8,17 @@ there and not carried. Every engine yields equal results in the order of the sha
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
+from contextlib import closing
 from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
 import pyarrow as pa
+
+from pipeline.progress import progress
 
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
@@ -32,6 +36,28 @@ class Engine(Protocol):
 
     def ready(self) -> None:
         """Raise PipelineError where it cannot compute; called before anything is made."""
+
+
+def shown(  # noqa: PLR0913  (what is mapped, what is shown, and the clock)
+    engine: Engine,
+    make: Callable[[], Worker],
+    shards: Iterable[pa.Table],
+    what: str,
+    total: int,
+    clock: Callable[[], float] = time.monotonic,
+) -> Generator[pa.Table, None, None]:
+    """Yield the results of an engine, showing of how many rows they are; what is given out ahead is not
+    counted."""
+    sizes: deque[int] = deque()
+
+    def noted() -> Iterator[pa.Table]:
+        for shard in shards:
+            sizes.append(len(shard))
+            yield shard
+
+    with closing(engine.map(make, noted())) as results:
+        size = lambda result: sizes.popleft()  # noqa: E731
+        yield from progress(results, what, unit="row", total=total, size=size, clock=clock)
 
 
 class InProcess:

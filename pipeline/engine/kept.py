@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config import Config
-from pipeline.engine.engines import Engine, Threads, Worker
+from pipeline.engine.engines import Engine, Threads, Worker, shown
 from pipeline.engine.made import Planned
 from pipeline.engine.stage import Inputs, Stage
 from pipeline.progress import progress
@@ -49,12 +49,13 @@ class Kept:
         n_wanted = pc.sum(wanted).as_py() or 0
         if keep.announce and n_wanted:
             keep.announce(asked.filter(wanted), inputs, settings)
-        shards = progress(keep.shards(asked, wanted), stage.table, unit="row", total=n_wanted)
+        shards = keep.shards(asked, wanted)
         make: Callable[[], Worker] = partial(stage.worker, inputs, settings)
         if keep.paid:
-            made = self._paid(planned, make, shards, kept)
+            begun = progress(shards, stage.table, unit="row", total=n_wanted)
+            made = self._paid(planned, make, begun, kept)
         else:
-            made = self._made(planned, engine.map(make, shards), kept)
+            made = self._made(planned, shown(engine, make, shards, stage.table, n_wanted), kept)
         self.store.gather(stage.table, planned.kept_as)
         return _placed(stage.table, asked, pa.concat_tables([kept, made]))
 

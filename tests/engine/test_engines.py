@@ -1,10 +1,12 @@
 """Every engine gives the same results in the order of the shards, and ends as it says."""
 
+import itertools
 import threading
 
+import pyarrow as pa
 import pytest
 
-from pipeline.engine.engines import InProcess, Threads
+from pipeline.engine.engines import InProcess, Threads, shown
 
 
 def doubled():
@@ -41,6 +43,29 @@ def test_what_a_worker_raises_is_raised_where_its_result_is_asked_for(engine):
     assert [next(given) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ValueError, match="the fourth"):
         next(given)
+
+
+def test_what_is_shown_as_done_is_done_however_much_was_given_out_ahead(capsys):
+    class Ahead(InProcess):
+        def map(self, make, shards):
+            return super().map(make, list(shards))
+
+    times = itertools.count(0, 11)
+    shards = [pa.table({"a": range(size)}) for size in (5, 10, 25)]
+    make = lambda: lambda shard: shard.slice(0, 1)  # noqa: E731
+    results = shown(Ahead(), make, shards, "vectors", 40, clock=lambda: next(times))
+    assert [len(each) for each in results] == [1, 1, 1]
+    told = [line.split(",")[0] for line in capsys.readouterr().err.splitlines()]
+    assert told == ["vectors: 5 of 40", "vectors: 15 of 40", "vectors: 40 of 40"]
+
+
+def test_what_is_shown_ends_its_engine_when_it_is_left():
+    slow = Slow()
+    shards = [pa.table({"a": []})] * 100
+    results = shown(Threads(2), lambda: slow, shards, "x", 1)
+    assert len(next(results)) == 0
+    results.close()
+    assert slow.stopped.is_set()
 
 
 class Slow:
