@@ -170,6 +170,7 @@ def _plan(config: Config, args: argparse.Namespace) -> int:
     for planned in stages.values():
         if planned.stage.fetch:
             tell(planned.stage.fetch.outstanding(planned.stage.handed(config)))
+    n_rows: dict[str, int] = {}
     for table, planned in stages.items():
         try:
             manifest, damaged = store.manifest(table, planned.key), ""
@@ -178,9 +179,13 @@ def _plan(config: Config, args: argparse.Namespace) -> int:
         if manifest and not manifest.get("unfinished"):
             made = manifest["created"][:16].replace("T", " ")
             other = plan.other_packages(planned, manifest)
+            n_rows[table] = manifest["rows"]
             state = f"done   {manifest['rows']:>9,} rows, {made}{'; ' if other else ''}{other}"
         else:
-            state = f"to do  {damaged or plan.reason(planned, store)}"
+            work = "".join(
+                f"; from {n_rows[read]:,} {read}" for read in planned.stage.reads[:1] if read in n_rows
+            )
+            state = f"to do  {damaged or plan.reason(planned, store)}{work}"
         show(f"{planned.stage.number} {table:<18} {spoken(state)}")
     return 0
 

@@ -32,7 +32,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from pipeline.config import Config
 from pipeline.engine.engines import Result, Shard
-from pipeline.engine.ray_processes import Hand, Pool, connect, packed, received, sent
+from pipeline.engine.ray_processes import Hand, Pool, connect, packed, sent, taken
 from pipeline.errors import PipelineError
 from pipeline.output import tell
 
@@ -131,9 +131,9 @@ class _Round:
                 raise first.error
             elif first and first.is_done:
                 try:
-                    rows = received(ray.get(first.rows))
-                except RayError as exc:  # its node is gone, or its store was full
-                    self._lost(first, _line(exc))
+                    rows = taken(ray.get(first.rows))
+                except RayError as exc:  # the node that kept it is gone
+                    self._lost(first, "a node that is gone", _line(exc))
                     continue
                 self._tasks.popleft()
                 self._n_done += 1
@@ -191,6 +191,7 @@ class _Round:
             task.is_done = True
         except RayTaskError as exc:
             task.error = exc.cause if isinstance(exc.cause, Exception) else exc
+            task.error.__cause__ = None if task.error is exc else exc  # where it was raised
         except RayError as exc:
             self._pool.drop(hand)
             others = [each for each in hand.tasks if each is not task]

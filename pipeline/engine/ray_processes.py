@@ -109,6 +109,11 @@ def received(value: Any) -> Any:
     return pa.ipc.open_stream(value).read_all() if isinstance(value, pa.Buffer) else value
 
 
+def taken(value: Any) -> Any:
+    """What was sent, out of the object store: that has room again however long a table is held."""
+    return received(pa.py_buffer(value.to_pybytes()) if isinstance(value, pa.Buffer) else value)
+
+
 class _Shelf:
     """The driver's disk; what one node has asked for is kept for the next for a while."""
 

@@ -17,7 +17,7 @@ def cluster(head, kept):
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    given = dict(include_dashboard=False, env_vars=_environment(kept)) | head
+    given = dict(include_dashboard=False, env_vars=environment(kept)) | head
     started = Cluster(initialize_head=True, head_node_args=given)
     os.environ["RAY_ADDRESS"] = started.address
     try:
@@ -29,10 +29,12 @@ def cluster(head, kept):
 
 def join(started, node, kept, **more):
     """Add a node to a cluster; `more` stands in its environment."""
-    return started.add_node(env_vars=_environment(kept) | more, **node)
+    return started.add_node(env_vars=environment(kept) | more, **node)
 
 
-def _environment(kept):
+def environment(kept):
+    """The environment of a node."""
+    Path(kept).mkdir(exist_ok=True)
     return dict(TMPDIR=str(kept), PYTHONPATH=f"{_ROOT}:{Path(__file__).parent}")
 
 

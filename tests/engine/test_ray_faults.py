@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,13 +12,15 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 import ray_work
 from conftest import ROOT, assert_same_rows
 
 from pipeline.config import Config
+from pipeline.engine.stage import Inputs
 from pipeline.errors import PipelineError
-from pipeline.plan import plan
+from pipeline.plan import STAGES, plan
 from pipeline.run import run, store_of
 from pipeline.tables import TABLES
 
@@ -85,6 +88,42 @@ def test_a_node_with_another_version_of_what_decides_numbers_is_left_out_and_bot
     assert numbers_of(results) == [2 * n for n in range(9)]
     assert len({each["pid"][0].as_py() for each in results}) == 1
     assert capsys.readouterr().err.count("WARNING: a node is left out: ") == 1
+
+
+def test_a_node_without_the_models_files_gets_them_and_one_that_has_them_copies_nothing(tmp_path):
+    model, table = tmp_path / "driver/demo", tmp_path / "driver/words.parquet"
+    shutil.copytree(ROOT / "data/demo", model, ignore=shutil.ignore_patterns("text"))
+    pq.write_table(pa.table({"word": ["a", "b"]}), table)
+    stage = next(stage for stage in STAGES if stage.table == "activations")
+    make = partial(
+        ray_work.files, stage.handed(Config(model=str(model))), "words", Inputs({"words": table}, "x")
+    )
+    if subprocess.run(["unshare", "-m", "true"], check=False).returncode:
+        pytest.skip("no node without the driver's disk can be started: unshare is not allowed")
+    with ray_work.cluster(dict(num_cpus=1), tmp_path / "a") as cluster:
+        start = f"-m ray.scripts.scripts start --address={cluster.address} --num-cpus=1 --block"
+        hide = f"mount -t tmpfs tmpfs {model.parent} && exec {sys.executable} {start}"
+        node = subprocess.Popen(
+            ["unshare", "-m", "sh", "-c", hide],
+            env=os.environ | ray_work.environment(tmp_path / "b"), stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            with engine() as ray:
+                until, rows = time.monotonic() + LONG_S, {}
+                results = ray.map(make, ray_work.numbers(10_000))
+                while len(rows) < 2 and time.monotonic() < until:
+                    [row] = next(results).to_pylist()
+                    rows[row["kept"]] = row
+                results.close()
+        finally:
+            node.terminate()
+            node.wait(LONG_S)
+    has, lacks = rows[str(tmp_path / "a")], rows[str(tmp_path / "b")]
+    assert (has["model"], has["file"]) == (str(model), str(table))
+    assert not list((tmp_path / "a").glob("feature-neurons-*"))
+    assert Path(lacks["model"]).is_relative_to(tmp_path / "b")
+    assert Path(lacks["file"]).is_relative_to(tmp_path / "b")
+    assert (lacks["rows"], lacks["name"]) == (2, "demo")
 
 
 def anonymous_bytes():

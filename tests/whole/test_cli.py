@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -110,6 +111,8 @@ def test_the_plan_says_what_is_done_and_what_would_run_and_why(small, capsys):
     assert "done" in lines["activations"]
     assert "to do  activation 0.1 -> 0.4" in lines["selected"]
     assert "to do  selected changed" in lines["evidence"]
+    assert re.search(r"to do  activation 0\.1 -> 0\.4; from [1-9][\d,]* \w+$", lines["selected"])
+    assert " from " not in lines["evidence"]  # of how many rows is not known yet
 
 
 def test_sql_answers_as_table_csv_and_json(small, capsys):
