@@ -162,6 +162,21 @@ def computed(n_neurons: int, shape: Shape, gflop_per_s: float) -> dict[str, Any]
     return dict(name=shape.name, variants=variants, hours=hours, gpus=gpus, shards_per_s=shards)
 
 
+def table(gflop_per_s: float = GPU_GFLOP_PER_S) -> str:
+    """What whole models take, as it stands in the README."""
+    lines = [
+        "| model | neurons | variants | hours of a GPU | GPUs for a day | shards a second then |",
+        "|---|---|---|---|---|---|",
+    ]
+    for n, shape in WHOLE:
+        row = computed(n, shape, gflop_per_s)
+        lines.append(
+            f"| {row['name']} | {shape.n_layers} x {n:,} | {row['variants'] / 1e6:,.0f} million | "
+            f"{row['hours']:,.1f} | {row['gpus']} | {row['shards_per_s']:.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
 def told(found: dict[str, Any] | None) -> str:
     """It as it is printed."""
     if found is None:

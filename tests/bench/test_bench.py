@@ -10,6 +10,7 @@ import bench_scan
 import bench_stages
 import bench_verification
 import pytest
+from conftest import ROOT
 
 
 def test_both_parsers_read_the_same_rows():
@@ -92,6 +93,10 @@ def test_what_whole_models_take_is_computed_from_a_speed():
     faster = bench_ray.computed(*bench_ray.WHOLE[-1], 2_000.0)
     assert faster["hours"] == pytest.approx(found["Llama-3.1-8B"]["hours"] / 2)
     assert faster["hours"] / faster["gpus"] <= 24
+
+
+def test_the_readme_holds_what_whole_models_take_as_it_is_computed():
+    assert bench_ray.table() in (ROOT / "pipeline/engine/README.md").read_text()
 
 
 def test_a_cluster_is_told_as_computed_or_as_not_measured():

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 _ROOT = Path(__file__).parents[2]
 
@@ -18,7 +19,7 @@ def cluster(head, kept):
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     given = dict(include_dashboard=False, env_vars=environment(kept)) | head
-    started = Cluster(initialize_head=True, head_node_args=given)
+    started = patiently(lambda: Cluster(initialize_head=True, head_node_args=given))
     os.environ["RAY_ADDRESS"] = started.address
     try:
         yield started
@@ -29,7 +30,19 @@ def cluster(head, kept):
 
 def join(started, node, kept, **more):
     """Add a node to a cluster; `more` stands in its environment."""
-    return started.add_node(env_vars=environment(kept) | more, **node)
+    return patiently(lambda: started.add_node(env_vars=environment(kept) | more, **node))
+
+
+def patiently(start):
+    """What starts a node, tried again on a machine that has too much else to do for Ray's 30 seconds."""
+    for _ in range(4):
+        try:
+            return start()
+        except Exception as exc:
+            if "timed out during startup" not in str(exc):
+                raise
+            last = exc
+    raise last
 
 
 def environment(kept):
@@ -95,11 +108,11 @@ def failing(number, error):
 
 def files(settings, table, inputs):
     """Where the model's folder and a table lie for a process, what they hold, and where its node keeps."""
-    model, rows = settings.model_folder, inputs[table]
+    model, n_rows = settings.model_folder, pq.read_metadata(inputs.file(table)).num_rows
 
     def told(shard):
         time.sleep(0.2)
-        own = dict(model=str(model), file=str(inputs.file(table)), rows=len(rows), name=settings.model_name)
+        own = dict(model=str(model), file=str(inputs.file(table)), rows=n_rows, name=settings.model_name)
         return pa.Table.from_pylist([own | dict(kept=os.environ["TMPDIR"])])
 
     return told
