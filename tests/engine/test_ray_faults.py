@@ -157,6 +157,13 @@ def test_a_full_object_store_spills_and_the_drivers_memory_stays_bounded(tmp_pat
     assert max(most) - most[5] < 80 * 2**20 < n_bytes * count / 4
 
 
+def begun(small, data):
+    """The config of a run on a cluster that has its samples and its vocabulary."""
+    for table in ("samples", "vocabulary"):
+        shutil.copytree(Path(small.data) / "store" / table, data / "store" / table)
+    return dataclasses.replace(small, data=str(data), engine="ray", cpus_per_worker=1)
+
+
 def started(config, mark, **more):
     """A run by the command, in a process group of its own, whose processes all bear a mark."""
     given = [f"--{name.replace('_', '-')}={getattr(config, name)}" for name in config.__dataclass_fields__
@@ -164,7 +171,7 @@ def started(config, mark, **more):
              and getattr(config, name) != config.__dataclass_fields__[name].default]  # fmt: skip
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline", "run", *given],
-        env=os.environ | dict(RAY_WORK_MARK=mark) | more,
+        env=os.environ | dict(RAY_WORK_MARK=mark, RAY_worker_niceness="0") | more,
         stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=ROOT,
     )  # fmt: skip
 
@@ -206,7 +213,7 @@ def test_a_whole_run_over_nodes_without_a_disk_in_common_is_the_same_as_in_this_
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=lambda how: how.name)
 def test_a_run_that_is_ended_leaves_no_process_behind(how, small, tmp_path):
-    config = dataclasses.replace(small, data=str(tmp_path / "data"), engine="ray", cpus_per_worker=1)
+    config = begun(small, tmp_path / "data")
     running = started(config, str(tmp_path), TMPDIR="/tmp")
     wait_for_rows(running, tmp_path / "data")
     assert len(marked(str(tmp_path))) > 3
@@ -225,7 +232,7 @@ def test_a_run_that_is_ended_leaves_no_process_behind(how, small, tmp_path):
 
 
 def test_a_driver_that_was_killed_goes_on_from_what_was_kept(small, small_tables, tmp_path):
-    config = dataclasses.replace(small, data=str(tmp_path / "data"), engine="ray", cpus_per_worker=1)
+    config = begun(small, tmp_path / "data")
     with ray_work.cluster(dict(num_cpus=2), tmp_path / "a"):
         running = started(config, str(tmp_path))
         wait_for_rows(running, tmp_path / "data")
