@@ -36,6 +36,7 @@ from pipeline.output import tell
 _CORES = 4  # of a process, at most, unless CPUS_PER_WORKER says so
 _CHUNKS = 8  # of files that the driver's store keeps for the next node
 _TEND_S = 1.0
+_ANSWER_S = 10.0
 _PATIENCE_S = 60.0
 _FAILURES = 3  # of processes that do not start, in turn
 
@@ -51,12 +52,14 @@ def connect(address: str | None) -> Cluster:
 
     Raises PipelineError where there is none.
     """
-    if ray.is_initialized():
-        return Cluster.GIVEN
     if address and address.startswith("ray://"):
         raise UserError(
             f"RAY_ADDRESS is {address}: run the command on a node of the cluster, with RAY_ADDRESS=auto"
         )
+    if ray.is_initialized():
+        return Cluster.GIVEN
+    if address:
+        _answers(address)
     asked = os.environ.get("RAY_LOG_TO_DRIVER", "0").lower() in ("1", "true")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -71,6 +74,20 @@ def connect(address: str | None) -> Cluster:
         where = f"RAY_ADDRESS={address}" if address else "a cluster on this machine"
         raise PipelineError(f"ENGINE=ray: {where}: {' '.join(str(exc).split())[:300]}") from exc
     return Cluster.JOINED if address else Cluster.STARTED
+
+
+def _answers(address: str) -> None:
+    """Raise PipelineError where nothing answers at host:port; Ray itself would try for many minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():  # auto, local, or of a plug-in
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_S).close()
+    except OSError as exc:
+        raise PipelineError(
+            f"RAY_ADDRESS is {address}: no cluster answers there ({exc.strerror or exc}); `ray start "
+            "--head` tells the address, and without RAY_ADDRESS one of this machine is started"
+        ) from exc
 
 
 def packed(make: Callable[[], Any]) -> bytes:

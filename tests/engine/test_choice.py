@@ -1,5 +1,7 @@
 """The settings choose the engine; what asks others or reads the run's own folder stays with the driver."""
 
+from importlib.util import find_spec
+
 import pytest
 
 from pipeline.config import Config
@@ -21,6 +23,13 @@ def test_by_default_a_run_computes_in_this_process():
 def test_what_no_engine_can_be_is_refused(setting):
     with pytest.raises(UserError, match=next(iter(setting)).upper()):
         Config(**setting)
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
+def test_ray_that_is_not_installed_is_told_with_what_installs_it(tmp_path):
+    with pytest.raises(UserError, match=r"Ray is not installed: `pip install 'feature-neurons\[ray\]'`"):
+        run(Config(data=str(tmp_path), engine="ray"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_stages_that_ask_a_site_or_are_paid_or_read_the_runs_folder_stay_and_no_other():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import ray_work
-from conftest import ROOT, assert_same_rows
+from conftest import ROOT, assert_same_rows, command
 
 from pipeline.config import Config
 from pipeline.engine.engines import InProcess
@@ -19,7 +20,8 @@ from pipeline.errors import PipelineError, UserError
 from pipeline.plan import STAGES, plan
 from pipeline.run import run, store_of
 
-pytest.importorskip("ray", reason="Ray is not installed; `make cluster` installs it")
+ray = pytest.importorskip("ray", reason="Ray is not installed; `make cluster` installs it")
+pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1", ray.util.get_node_ip_address()])
 STAGE = next(stage for stage in STAGES if stage.table == "activations")
 SETTINGS = dict(engine="ray", workers=3, cpus_per_worker=1)
 
@@ -76,6 +78,44 @@ def test_few_shards_are_begun_before_results_are_taken(engine):
     next(results)
     assert len(begun) <= 13
     results.close()
+
+
+@pytest.mark.parametrize(
+    ("given", "nodes", "share"),
+    [
+        ({}, [{"CPU": 16}], (4, 0)),
+        ({}, [{"CPU": 2}], (2, 0)),
+        ({}, [], (4, 0)),
+        ({}, [{"CPU": 64, "GPU": 8}], (4, 1)),
+        ({}, [{"CPU": 8, "GPU": 4}], (2, 1)),
+        ({}, [{"CPU": 2}, {"CPU": 16, "GPU": 2}], (4, 1)),
+        ({}, [{"CPU": 2, "GPU": 4}], (1, 1)),
+        ({"device": "cpu"}, [{"CPU": 64, "GPU": 8}], (4, 0)),
+        ({"gpus_per_worker": 0.5}, [{"CPU": 8, "GPU": 1}], (4, 0.5)),
+        ({"gpus_per_worker": 0}, [{"CPU": 8, "GPU": 1}], (4, 0)),
+        ({"cpus_per_worker": 7}, [{"CPU": 2}], (7, 0)),
+    ],
+)
+def test_a_process_has_the_cores_and_gpus_that_there_are_for_it(given, nodes, share):
+    from pipeline.engine import ray_processes
+
+    assert ray_processes.share(Config(**given), nodes) == share
+
+
+def test_a_driver_outside_the_cluster_is_refused_with_the_way_in():
+    from pipeline.engine.ray_processes import connect
+
+    with pytest.raises(UserError, match=r"RAY_ADDRESS is ray://head:10001: run the .* RAY_ADDRESS=auto"):
+        connect("ray://head:10001")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379"])
+def test_an_address_where_no_cluster_answers_is_told_at_once(address, tmp_path):
+    given = "run", "--engine", "ray", "--data", tmp_path
+    found = command(*given, env=os.environ | {"RAY_ADDRESS": address})
+    assert found.returncode == 1
+    assert found.stderr.startswith(f"error: RAY_ADDRESS is {address}: no cluster answers there (")
+    assert len(found.stderr.splitlines()) == 1
 
 
 def test_a_shard_is_sent_without_the_rows_that_it_was_cut_from():

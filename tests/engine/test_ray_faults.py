@@ -24,8 +24,11 @@ from pipeline.plan import STAGES, plan
 from pipeline.run import run, store_of
 from pipeline.tables import TABLES
 
-pytest.importorskip("ray", reason="Ray is not installed; `make cluster` installs it")
-pytestmark = pytest.mark.skipif("RAY_FAULTS" not in os.environ, reason="`make cluster` runs it: minutes")
+ray = pytest.importorskip("ray", reason="Ray is not installed; `make cluster` installs it")
+pytestmark = [
+    pytest.mark.skipif("RAY_FAULTS" not in os.environ, reason="`make cluster` runs it: minutes"),
+    pytest.mark.block_network(allowed_hosts=["127.0.0.1", ray.util.get_node_ip_address()]),
+]
 ONE_CORE = Config(engine="ray", cpus_per_worker=1)
 LONG_S = 300  # in which processes have started and ended on a machine with much else to do
 
@@ -53,8 +56,8 @@ def test_a_node_that_goes_takes_no_shard_with_it(tmp_path):
                     return
                 yield each
 
-        with engine() as ray:
-            for each in ray.map(partial(ray_work.slowly, 0.2), shards()):
+        with engine() as cluster_engine:
+            for each in cluster_engine.map(partial(ray_work.slowly, 0.2), shards()):
                 found += numbers_of([each])
                 pids |= set(each["pid"].to_pylist())
                 if len(pids) == 3 and not gone:
@@ -64,8 +67,8 @@ def test_a_node_that_goes_takes_no_shard_with_it(tmp_path):
 
 
 def test_a_node_that_joins_meanwhile_gets_shards(tmp_path):
-    with ray_work.cluster(dict(num_cpus=1), tmp_path / "a") as cluster, engine() as ray:
-        results = ray.map(partial(ray_work.slowly, 0.2), ray_work.numbers(600))
+    with ray_work.cluster(dict(num_cpus=1), tmp_path / "a") as cluster, engine() as cluster_engine:
+        results = cluster_engine.map(partial(ray_work.slowly, 0.2), ray_work.numbers(600))
         pids = set(next(results)["pid"].to_pylist())
         ray_work.join(cluster, dict(num_cpus=1), tmp_path / "b")
         until = time.monotonic() + LONG_S
@@ -84,12 +87,12 @@ def test_a_node_with_another_version_of_what_decides_numbers_is_left_out_and_bot
     both = r"numpy 1\.0 \(here 2\.[\d.]+\); install the same there"
     with (
         ray_work.cluster(dict(num_cpus=1, env_vars=differs), tmp_path / "a") as cluster,
-        engine() as ray,
+        engine() as cluster_engine,
     ):
         with pytest.raises(PipelineError, match=f"no node is left: .* {both}"):
-            list(ray.map(ray_work.doubled, ray_work.numbers(3)))
+            list(cluster_engine.map(ray_work.doubled, ray_work.numbers(3)))
         ray_work.join(cluster, dict(num_cpus=1), tmp_path / "b")
-        results = list(ray.map(ray_work.doubled, ray_work.numbers(9)))
+        results = list(cluster_engine.map(ray_work.doubled, ray_work.numbers(9)))
     assert numbers_of(results) == [2 * n for n in range(9)]
     assert len({each["pid"][0].as_py() for each in results}) == 1
     assert capsys.readouterr().err.count("WARNING: a node is left out: ") == 1
@@ -113,9 +116,9 @@ def test_a_node_without_the_models_files_gets_them_and_one_that_has_them_copies_
             env=os.environ | ray_work.environment(tmp_path / "b"), stdout=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            with engine() as ray:
+            with engine() as cluster_engine:
                 until, rows = time.monotonic() + LONG_S, {}
-                results = ray.map(make, ray_work.numbers(10_000))
+                results = cluster_engine.map(make, ray_work.numbers(10_000))
                 while len(rows) < 2 and time.monotonic() < until:
                     [row] = next(results).to_pylist()
                     rows[row["kept"]] = row
@@ -145,8 +148,8 @@ def test_a_full_object_store_spills_and_the_drivers_memory_stays_bounded(tmp_pat
             yield each.append_column("given", pa.array([bytes(n_bytes)], pa.large_binary()))
 
     head = dict(num_cpus=2, object_store_memory=80 * 2**20)
-    with ray_work.cluster(head, tmp_path / "a"), engine() as ray:
-        results = ray.map(partial(ray_work.large, n_bytes), shards())
+    with ray_work.cluster(head, tmp_path / "a"), engine() as cluster_engine:
+        results = cluster_engine.map(partial(ray_work.large, n_bytes), shards())
         found, most = [], []
         for each in results:
             time.sleep(0.1)  # results wait for whoever takes them
@@ -205,8 +208,8 @@ def test_a_whole_run_over_nodes_without_a_disk_in_common_is_the_same_as_in_this_
     config = dataclasses.replace(small, **given)
     with ray_work.cluster(dict(num_cpus=2), tmp_path / "a") as cluster:
         ray_work.join(cluster, dict(num_cpus=1), tmp_path / "b")
-        with engine(config, shared=False) as ray:
-            tables = run(config, ray)
+        with engine(config, shared=False) as cluster_engine:
+            tables = run(config, cluster_engine)
     for table in tables:
         assert_same_rows(tables[table], small_tables[table])
 
