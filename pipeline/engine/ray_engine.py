@@ -19,6 +19,7 @@ taken yet there are a few for each. So neither memory nor the object store grows
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -174,7 +175,10 @@ class _Round:
         """Wait until a shard is done or a process is there, for a second at most."""
         self._pool.tend()
         waited = [*self._running, *self._pool.starting]
-        ready, _ = ray.wait(waited, timeout=_WAIT_S, fetch_local=False) if waited else ([], [])
+        if not waited:  # no node has room
+            time.sleep(_WAIT_S)
+            return
+        ready, _ = ray.wait(waited, timeout=_WAIT_S, fetch_local=False)
         if ready and len(waited) > 1:
             ready, _ = ray.wait(waited, num_returns=len(waited), timeout=0, fetch_local=False)
         for ref in ready:
