@@ -134,18 +134,26 @@ def rows(n_waiting: int = WAITING, gpu: float = GPU_GFLOP_PER_S) -> dict[str, An
         with engines(2) as two:
             second = large / taken(two, Large(), shards[:8])
         with engines(n_waiting) as many:
-            mb = shards[0].nbytes / 2**20
-            list(many.map(partial(waits, 0.2), [shards[0]] * 4 * n_waiting))
-            n_shards = 20 * n_waiting
-            start = time.perf_counter()
-            for _ in many.map(partial(waits, 0.0), [shards[0]] * n_shards):
-                pass
-            rate = n_shards / (time.perf_counter() - start)
+            waiting = driving(many, shards[0], n_waiting)
     finally:
         ray.shutdown()
     found = dict(overhead=there / here - 1, second=second, shard_s=here / len(shards))
-    found |= dict(n_waiting=n_waiting, shards_per_s=rate, mb_per_s=2 * mb * rate, shard_mb=mb)
-    return found | dict(whole=[computed(n, shape, gpu) for n, shape in WHOLE], gpu_gflop_per_s=gpu)
+    return (
+        found | waiting | dict(whole=[computed(n, shape, gpu) for n, shape in WHOLE], gpu_gflop_per_s=gpu)
+    )
+
+
+def driving(engine: Any, shard: pa.Table, n_waiting: int) -> dict[str, Any]:
+    """How many shards and MB a second go to workers that give them back at once, and the milliseconds of
+    its processor that the driver takes for each."""
+    mb, n_shards = shard.nbytes / 2**20, 20 * n_waiting
+    list(engine.map(partial(waits, 0.2), [shard] * 4 * n_waiting))  # every process has begun
+    start, cpu = time.perf_counter(), time.process_time()
+    for _ in engine.map(partial(waits, 0.0), [shard] * n_shards):
+        pass
+    rate = n_shards / (time.perf_counter() - start)
+    found = dict(n_waiting=n_waiting, shards_per_s=rate, mb_per_s=2 * mb * rate, shard_mb=mb)
+    return found | dict(driver_ms=1000 * (time.process_time() - cpu) / n_shards)
 
 
 def _engine(kind: Any, workers: int) -> Any:
@@ -188,7 +196,8 @@ def told(found: dict[str, Any] | None) -> str:
         f"a second worker of one core, shape of solu-8l-pile: {found['second']:.2f} x "
         f"(goal: {GOAL_SECOND} x)",
         f"a driver of {found['n_waiting']} workers that only wait: {found['shards_per_s']:.0f} shards "
-        f"a second, {found['mb_per_s']:.0f} MB a second to them and back",
+        f"a second, {found['mb_per_s']:.0f} MB a second to them and back, {found['driver_ms']:.1f} ms of "
+        "its processor for each",
         f"computed, not measured, at {found['gpu_gflop_per_s']:,.0f} GFLOP a second of a GPU:",
     ]
     lines += [

@@ -101,7 +101,12 @@ def test_the_readme_holds_what_whole_models_take_as_it_is_computed():
 
 def test_a_cluster_is_told_as_computed_or_as_not_measured():
     row = dict(overhead=0.02, second=1.9, shard_s=1.0, n_waiting=64, shards_per_s=500.0, mb_per_s=9.0)
-    row |= dict(shard_mb=1.0, gpu_gflop_per_s=1e4, whole=[bench_ray.computed(*bench_ray.WHOLE[0], 1e4)])
+    row |= dict(
+        shard_mb=1.0,
+        driver_ms=2.0,
+        gpu_gflop_per_s=1e4,
+        whole=[bench_ray.computed(*bench_ray.WHOLE[0], 1e4)],
+    )
     assert "+2.0% in another process" in bench_ray.told(row)
     assert "computed, not measured" in bench_ray.told(row)
     assert "not measured, Ray is not installed" in bench_ray.told(None)
