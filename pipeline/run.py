@@ -1,10 +1,11 @@
-"""Run the plan: make what is missing in the store, in order."""
+"""Run the plan of each layer: make what is missing in the store, in order."""
 
 from __future__ import annotations
 
 import dataclasses
 import platform
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -12,16 +13,17 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline import parts
 from pipeline.config import Config
 from pipeline.engine.engines import Engine, InProcess
-from pipeline.engine.kept import Kept, answered
-from pipeline.engine.made import Planned, Tables
+from pipeline.engine.kept import Kept, Spent, answered
+from pipeline.engine.made import Part, Planned, Tables
 from pipeline.engine.stage import Inputs
-from pipeline.errors import UserError
+from pipeline.errors import DamagedError, NoLayerError, PipelineError, StoreError, UserError
 from pipeline.output import tell
 from pipeline.plan import packages, plan
 from pipeline.progress import progress
-from pipeline.tables import VERSION, empty, query
+from pipeline.tables import TABLES, VERSION, empty, query
 from pipeline.tables.store import Store
 
 
@@ -44,49 +46,123 @@ def _is_text(name: str) -> bool:
 
 
 def run(config: Config, engine: Engine | None = None, *, until: str | None = None) -> Tables:
-    """Make every table of the plan that is not in the store; `until` names the last one to make.
+    """Make every table of the run that is not in the store; `until` names the last one to make.
 
-    Returns the plan's own tables. One summary line per stage goes to stderr. Raises PipelineError; whatever
-    was whole stays whole.
+    Returns the run's own tables. One summary line per stage goes to stderr. Where one of several layers
+    fails, the others are made all the same, and `failed` says why. Raises PipelineError where none can be
+    made, for mistakes in the settings, and where the store fails; whatever was whole stays whole.
     """
-    tables = _planned(config, until)
-    for each in tables.missing():  # mistakes are told before the site, the model or the disk is touched
-        each.stage.ready(each.stage.handed(config))
-    fetching = [each.stage for each in tables.planned.values() if each.stage.fetch]
-    for stage in fetching:
-        if stage.fetch:
-            stage.fetch.get(stage.handed(config))
-    if fetching:
-        tables = _planned(config, until)
-    for fault in tables.set_damaged_aside():
+    engine, store = engine or InProcess(), store_of(config)
+    planned = [_planned(each, store, until) for each in parts.of(config)]
+    for part in planned:  # mistakes are told before the site, the model or the disk is touched
+        for each in part.missing():
+            each.stage.ready(each.stage.handed(part.config))
+    layers = _Layers(config, len(planned))
+    if any(each.stage.fetch for each in planned[0].planned.values()):
+        planned = [part for part in planned if layers.tried(part, partial(_fetch, part))]
+        planned = [_planned(part.config, store, until) for part in planned]
+    for fault in dict.fromkeys(fault for part in planned for fault in part.set_damaged_aside()):
         tell(f"WARNING: {fault}")
-    missing = tables.missing()
-    tables.made = bool(missing)
-    if missing:
-        tables.store.prepare()
-    kept = Kept(config, tables.store)
-    for each in missing:
-        make(each, tables, kept, engine or InProcess())
-    for table in tables:
-        for warning in tables.facts(table)["warnings"]:
-            tell(f"WARNING: {warning}")
+    made = any(part.missing() for part in planned)
+    if made:
+        store.prepare()
+        _make_together(planned, engine)
+    spent, whole = Spent(), []
+    for part in planned:
+        layers.head(part)
+        if layers.tried(part, partial(_make_missing, part, spent, engine)):
+            whole.append(part)
+    tables = Tables(whole, layers.failed)
+    tables.made = made
+    for warning in _warnings(tables):
+        tell(f"WARNING: {warning}")
     return tables
 
 
-def _planned(config: Config, until: str | None) -> Tables:
+class _Layers:
+    """The layers of one run while they are made: which failed, and where the screen is."""
+
+    def __init__(self, config: Config, count: int) -> None:
+        self.config, self.count, self.left = config, count, count
+        self.failed: dict[int, PipelineError] = {}
+
+    def head(self, part: Part) -> None:
+        """Say which layer comes next, where there are several and something is left to do."""
+        if self.count > 1 and part.missing():
+            tell(f"layer {part.layer}")
+
+    def tried(self, part: Part, work: Callable[[], None]) -> bool:
+        """Whether the work for one layer succeeds. Raises what makes it fail where no other layer is left,
+        or where each of them would fail alike."""
+        try:
+            work()
+            return True
+        except PipelineError as exc:
+            layer, lacking = part.layer, isinstance(exc, NoLayerError)
+            alike = isinstance(exc, UserError | StoreError) and not lacking
+            self.left -= 1
+            if self.left == 0 or (alike and not isinstance(exc, DamagedError)):
+                raise
+            if lacking and self.config.layers is None:
+                tell(f"WARNING: layer {layer} is left out: {exc}")
+            else:
+                tell(f"layer {layer} failed, the others go on: {exc}")
+                self.failed[layer] = exc
+            return False
+
+
+def _fetch(part: Part) -> None:
+    for planned in part.planned.values():
+        if planned.stage.fetch:
+            planned.stage.fetch.get(planned.stage.handed(part.config))
+
+
+def _make_together(planned: list[Part], engine: Engine) -> None:
+    """Make the tables that several parts miss and one stage makes at once."""
+    for table in planned[0].planned:
+        missing = [part for part in planned if table in {each.stage.table for each in part.missing()}]
+        stage = planned[0].planned[table].stage
+        if stage.together and missing:
+            handed = [stage.handed(part.config) for part in missing]
+            start = time.monotonic()
+            saved = missing[-1].inputs(stage).unfinished  # of the one that is written last
+            for part, rows in zip(missing, stage.together(handed, saved, engine), strict=True):
+                _write(part.planned[table], part, rows, start)
+                note = f"layer {part.layer}" if len(planned) > 1 else ""
+                _tell(part.planned[table], part, time.monotonic() - start, note)
+                start = time.monotonic()
+
+
+def _make_missing(part: Part, spent: Spent, engine: Engine) -> None:
+    kept = Kept(part.config, part.store, spent)
+    for each in part.missing():
+        make(each, part, kept, engine)
+
+
+def _warnings(tables: Tables) -> list[str]:
+    """What must not be overlooked, each once; of several layers with the layer where it differs."""
+    several, told = len(tables.parts) > 1, []
+    for table in tables:
+        for part in tables.holders(table):
+            at = f"layer {part.layer}: " if several and TABLES[table].of_layers else ""
+            told += [f"{at}{warning}" for warning in part.facts(table)["warnings"]]
+    return list(dict.fromkeys(told))
+
+
+def _planned(config: Config, store: Store, until: str | None) -> Part:
     planned = plan(config)
     names = list(planned)
     wanted = names[: names.index(until) + 1] if until else names
-    return Tables(store_of(config), {name: planned[name] for name in wanted})
+    return Part(store, {name: planned[name] for name in wanted}, config)
 
 
-def make(planned: Planned, tables: Tables, kept: Kept, engine: Engine) -> None:
+def make(planned: Planned, part: Part, kept: Kept, engine: Engine) -> None:
     """Make one table, store it with its manifest, and say so in a line."""
-    stage, config = planned.stage, kept.config
+    stage, config = planned.stage, part.config
     start = time.monotonic()
-    inputs, settings = tables.inputs(stage), stage.handed(config)
+    inputs, settings = part.inputs(stage), stage.handed(config)
     warnings: list[str] = []
-    unfinished = any(tables.unfinished(table) for table in stage.reads)
+    unfinished = any(part.unfinished(table) for table in stage.reads)
     files = {table: inputs.file(table) for table in stage.reads}
     data: Any
     if stage.sql:
@@ -99,27 +175,38 @@ def make(planned: Planned, tables: Tables, kept: Kept, engine: Engine) -> None:
         warnings = stage.warn(data, inputs, settings)
         if stage.keep and stage.keep.paid:
             unfinished |= len(answered(data)) < len(data)
-    facts = {
+    _write(planned, part, data, start, warnings=warnings, unfinished=unfinished)
+    seconds = time.monotonic() - start
+    if stage.sql:
+        note = query.note(stage.sql, {**files, stage.table: part.file(stage.table)})
+    else:
+        note = stage.note(data, inputs, settings)
+    _tell(planned, part, seconds, note)
+
+
+def _write(planned: Planned, part: Part, data: Any, start: float, **facts: Any) -> None:
+    """Store one table with its manifest; `facts` are what the manifest is to say otherwise."""
+    stage = planned.stage
+    manifest = {
         "table": stage.table,
         "key": planned.key,
         "version": VERSION,
         "made_of": planned.made_of,
         "created": datetime.now(UTC).isoformat(),
         "seconds": time.monotonic() - start,
-        "config": dataclasses.asdict(config),
-        "unfinished": unfinished,
-        "warnings": warnings,
+        "config": dataclasses.asdict(part.config),
+        "unfinished": False,
+        "warnings": [],
         "packages": packages(stage),
         "python": platform.python_version(),
     }
-    tables.store.write(stage.table, planned.key, data, facts)
-    seconds = time.monotonic() - start
-    source = f"from {tables.n_rows(stage.reads[0]):,} {stage.reads[0]}" if stage.reads else ""
-    if stage.sql:
-        note = query.note(stage.sql, {**files, stage.table: tables.file(stage.table)})
-    else:
-        note = stage.note(data, inputs, settings)
-    made = f"{stage.number} {stage.table:<18} {tables.n_rows(stage.table):>9,} rows {source:<24}"
+    part.store.write(stage.table, planned.key, data, manifest | facts)
+
+
+def _tell(planned: Planned, part: Part, seconds: float, note: str) -> None:
+    stage = planned.stage
+    source = f"from {part.n_rows(stage.reads[0]):,} {stage.reads[0]}" if stage.reads else ""
+    made = f"{stage.number} {stage.table:<18} {part.n_rows(stage.table):>9,} rows {source:<24}"
     tell(f"{made} {seconds:6.1f} s  {note}".rstrip())
 
 

@@ -60,20 +60,22 @@ def within_limits(field_: dataclasses.Field, value: Any) -> None:
         )
 
 
-def ranges(name: str, spec: str, last_of_all: int) -> tuple[tuple[int, int], ...]:
-    """Numbers as (first, last) pairs, both ends included, sorted: of 64, 0-63, 3,7,12 or all."""
+def ranges(name: str, spec: str, last_of_all: int, *, counts: bool = False) -> tuple[tuple[int, int], ...]:
+    """Numbers as (first, last) pairs, both ends included, sorted: of 7, 0-63, 3,7,12 or all.
+
+    A number alone stands for itself, or where it `counts` for so many from 0.
+    """
     if spec.strip() == "all":
         return ((0, last_of_all),)
-    is_count = re.fullmatch(r"\d{1,10}", spec.strip())
+    is_count = counts and re.fullmatch(r"\d{1,10}", spec.strip())
     listed = f"0-{int(spec) - 1}" if is_count else spec.strip().removesuffix(",")
     found = []
     for part in listed.split(","):
         match = re.fullmatch(r"\s*(\d{1,10})\s*(?:-\s*(\d{1,10})\s*)?", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last or last > last_of_all:
-            raise UserError(
-                f"{name} is {spec!r}; give a count (64), a range (0-63), a list (3,7,12) or all"
-            )
+            alone = "a count (64)" if counts else "a number (6)"
+            raise UserError(f"{name} is {spec!r}; give {alone}, a range (0-63), a list (3,7,12) or all")
         found.append((first, last))
     return tuple(sorted(found))
 

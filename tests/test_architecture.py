@@ -45,9 +45,10 @@ DIRECTIONS = {
     "engine": TABLES,
     **{step: {*TABLES, *GROUND, "engine"} for step in STEPS},
     "plan": {*TABLES, *GROUND, *STEPS, "engine"},
-    "run": {*TABLES, "engine", "plan"},
+    "parts": {*TABLES, "models", "samples"},
+    "run": {*TABLES, "engine", "plan", "parts"},
     "results": {*TABLES, *GROUND, *STEPS, "engine", "plan", "run", "__init__"},
-    "cli": {*FLOOR, "tables", "samples", "results", "plan", "run", "__init__"},
+    "cli": {*FLOOR, "tables", "samples", "results", "engine", "plan", "parts", "run", "__init__"},
     "__main__": {"cli"},
     "__init__": {"config", "results"},  # the function for Python, which imports when it is called
 }

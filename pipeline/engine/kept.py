@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 
 import pyarrow as pa
@@ -24,12 +25,19 @@ def answered(rows: pa.Table) -> pa.Table:
     return rows.filter(pc.is_in(rows["status"], pa.array(ANSWERED)))
 
 
+@dataclass
+class Spent:
+    """What the calls of a language model took in one run, so far."""
+
+    n_calls: int = 0
+    usd: float = 0.0
+
+
 class Kept:
     """Makes the tables of stages that keep their rows, within the limits of one run."""
 
-    def __init__(self, config: Config, store: Store) -> None:
-        self.config, self.store = config, store
-        self.n_calls, self.spent_usd = 0, 0.0  # of a language model, so far
+    def __init__(self, config: Config, store: Store, spent: Spent) -> None:
+        self.config, self.store, self.spent = config, store, spent
 
     def rows(self, planned: Planned, inputs: Inputs, engine: Engine) -> pa.Table:
         """The table of a stage.
@@ -65,8 +73,8 @@ class Kept:
             return settings
         calls, cost = self.config.max_calls, self.config.max_cost
         return settings.replaced(
-            max_calls=None if calls is None else max(0, calls - self.n_calls),
-            max_cost=None if cost is None else max(0.0, cost - self.spent_usd),
+            max_calls=None if calls is None else max(0, calls - self.spent.n_calls),
+            max_cost=None if cost is None else max(0.0, cost - self.spent.usd),
         )
 
     def _made(self, planned: Planned, parts: Generator[pa.Table], kept: pa.Table) -> pa.Table:
@@ -88,8 +96,8 @@ class Kept:
             made = pa.concat_tables(
                 [kept.schema.empty_table(), *(part.cast(kept.schema) for part in parts)]
             )
-        self.n_calls += pc.sum(made["tries"]).as_py() or 0
-        self.spent_usd += pc.sum(made["most_usd"]).as_py() or 0.0
+        self.spent.n_calls += pc.sum(made["tries"]).as_py() or 0
+        self.spent.usd += pc.sum(made["most_usd"]).as_py() or 0.0
         return made
 
 

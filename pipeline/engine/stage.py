@@ -6,7 +6,7 @@ closure of its module and the keys of its tables are the key of what it makes (s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.config import Config, Settings
-from pipeline.engine.engines import Worker
+from pipeline.config import Config
+from pipeline.engine.engines import Engine, Worker
+from pipeline.engine.settings import Settings
 from pipeline.errors import UndeclaredError
 from pipeline.tables import store
 from pipeline.tables.query import Query
@@ -112,8 +113,10 @@ class Stage:
     `decided_by` gives what stands in the key in place of the value of a setting, or of the key of a table.
 
     `shards` cuts the inputs into independent tables (by default a single one without rows), `worker` gives
-    the function from each of them to rows; without a worker or `sql` the table is empty. `ready` refuses
-    before anything is made what cannot be. `note` says in a few words what was left out, `warn` what must
+    the function from each of them to rows; without a worker or `sql` the table is empty. `together` makes
+    the tables of several layers at once: given the settings of each, a folder in which it may save itself
+    and the engine, it gives the rows of each in parts. `ready` refuses before anything is made what cannot
+    be. `note` says in a few words what was left out, `warn` what must
     not be overlooked.
     """
 
@@ -128,6 +131,7 @@ class Stage:
     sql: Query | None = None
     shards: Callable[[Inputs, Config], Iterator[pa.Table]] = _one_empty_shard
     worker: Callable[[Inputs, Config], Worker] | None = None
+    together: Callable[[Sequence[Config], Path | None, Engine], Sequence[Iterator[pa.Table]]] | None = None
     keep: Keep | None = None
     fetch: Fetch | None = None
     ready: Callable[[Config], None] = _ready

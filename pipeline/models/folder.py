@@ -72,8 +72,10 @@ def _size(folder: Path, settings: dict[str, Any], *names: str) -> int | None:
 
 def check_layer(config: Config, n_layers: int | None) -> None:
     """Raise UserError for a LAYER outside the model; an unknown size is not checked."""
-    if n_layers is not None and config.layer >= n_layers:
-        raise UserError(f"LAYER is {config.layer}; {config.model_name} has the layers 0 to {n_layers - 1}")
+    if n_layers is not None and config.one_layer >= n_layers:
+        raise UserError(
+            f"LAYER is {config.one_layer}; {config.model_name} has the layers 0 to {n_layers - 1}"
+        )
 
 
 def check_neurons(config: Config, n_neurons: int | None) -> None:
@@ -81,6 +83,6 @@ def check_neurons(config: Config, n_neurons: int | None) -> None:
     last = max(last for _, last in config.neuron_ranges)
     if n_neurons is not None and config.neurons != "all" and last >= n_neurons:
         raise UserError(
-            f"NEURONS is {config.neurons}; layer {config.layer} of {config.model_name} has "
+            f"NEURONS is {config.neurons}; layer {config.one_layer} of {config.model_name} has "
             f"{n_neurons} neurons, 0 to {n_neurons - 1}"
         )

@@ -176,14 +176,22 @@ def load(config: Config, precision: str = "float32") -> LanguageModel:
     does not know, a layer outside the model or without causal MLP neurons, or a device that does not exist,
     PipelineError for files that do not belong together.
     """
-    path, where = config.model_folder, (device(config.device), precision)
-    if path:
-        folder.shape(path)
-        model = _from_folder(path.resolve(), _stamp(path), *where, config.weights)
-    else:
-        model = _from_name(config.model, *where, config.weights)
+    model = _loaded(config, precision)
     folder.check_layer(config, model.n_layers)
-    return _of_layer(model, config.layer)
+    return _of_layer(model, config.one_layer)
+
+
+def n_layers(config: Config) -> int:
+    """How many layers the configured model has, which is loaded for it; raises as `load` does."""
+    return _loaded(config, "float32").n_layers
+
+
+def _loaded(config: Config, precision: str) -> LanguageModel:
+    path, where = config.model_folder, (device(config.device), precision)
+    if path is None:
+        return _from_name(config.model, *where, config.weights)
+    folder.shape(path)
+    return _from_folder(path.resolve(), _stamp(path), *where, config.weights)
 
 
 @lru_cache(maxsize=1)

@@ -152,6 +152,13 @@ def _false(layer: Layer) -> str:
     return "fewer than 1" if expected < 1 else f"about {math.ceil(expected)}"
 
 
+def place(config: Config) -> str:
+    """The model and the layers that were asked for."""
+    if config.layers is None:
+        return f"{config.model_name}, all layers"
+    return f"{config.model_name}, layer{'' if len(config.layers) == 1 else 's'} {config.layer.strip()}"
+
+
 def numbered(number: int, thing: str) -> str:
     """A number of things in words: 1 neuron, 1,200 neurons."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"

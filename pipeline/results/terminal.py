@@ -12,6 +12,7 @@ from pipeline.output import spoken, width
 from pipeline.printable import cells, fitted, plain
 from pipeline.results import findings
 from pipeline.results.findings import Row
+from pipeline.results.past import Past
 from pipeline.tables.columns import NEURON_KEY
 
 _SHOWN = 30
@@ -25,7 +26,7 @@ _IS_OWN = "model = $model and layer = $layer and neuron = $neuron"
 def results(con: duckdb.DuckDBPyConnection, config: Config) -> str:
     """What each step left and what decided; the feature neurons, the surest first; the nearest misses."""
     layers = findings.layers(con)
-    lines = [] if layers else [f"{plain(config.model_name)}, layer {config.layer}: 0 neurons"]
+    lines = [] if layers else [f"{plain(findings.place(config))}: 0 neurons"]
     for layer in layers:
         lines += _wrapped(plain(findings.headline(layer, config)), "", "  ")
         for remark in findings.remarks(layer, config):
@@ -41,6 +42,21 @@ def results(con: duckdb.DuckDBPyConnection, config: Config) -> str:
     if not found:
         lines += ["", *_wrapped(spoken(findings.missing(near, config)), "", "  ")]
     return "\n".join([*lines, *_near(near, several=several)])
+
+
+def runs(found: Sequence[Past]) -> str:
+    """A line for each run of a store, the newest first, and under it its settings that are not the
+    default."""
+    if not found:
+        return "no run yet; make one with `make data`"
+    lines = ["id        made              found  model and layers"]
+    for run in found:
+        made, layers = run.made[:16].replace("T", " "), ", ".join(map(str, run.layers))
+        start = f"{run.id}  {made} {run.n_found:>6,}  "
+        lines += _wrapped(f"{plain(run.model)}, layer{'s' * (len(run.layers) > 1)} {layers}", start, "    ")
+        given = " ".join(f"{name.upper()}={value}" for name, value in run.changed.items())
+        lines += _wrapped(plain(given), "    ", "    ") if given else []
+    return "\n".join(lines)
 
 
 def _listed(con: duckdb.DuckDBPyConnection, found: list[Row], *, several: bool) -> list[str]:

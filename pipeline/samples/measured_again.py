@@ -102,7 +102,7 @@ class Measured:
         import torch
 
         indices, windows = batch
-        acts = model.measured(batches.padded([window.ids for window in windows]), config.layer)
+        acts = model.measured(batches.padded([window.ids for window in windows]), config.one_layer)
         slots = [self._slots[self._begin[i] : self._begin[i + 1]] for i in indices]
         counts = [len(each) for each in slots]
         row = torch.tensor(np.repeat(np.arange(len(slots)), counts), device=acts.device)

@@ -75,7 +75,7 @@ def find(
         return winners
     for batch in progress(of_text(config, model, lines(), at), "scan", unit="window", note=speed.told):
         ids = [window.ids for window in batch.windows]
-        peaks = of_windows(model.measured(batches.padded(ids), config.layer), list(map(len, ids)))
+        peaks = of_windows(model.measured(batches.padded(ids), config.one_layer), list(map(len, ids)))
         numbers, places, _ = zip(*batch.windows, strict=True)
         winners.offer(peaks, list(numbers), list(places))
         at = batch.after

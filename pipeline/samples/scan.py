@@ -64,7 +64,7 @@ class Scan:
         neurons, ranks, samples = zip(*found, strict=True)
         mats = [1 + int(each.values[1:].argmax()) for each in samples]
         highest = [each.values[mat] for each, mat in zip(samples, mats, strict=True)]
-        own = dict(model=self._config.model_name, layer=self._config.layer, text_start=1, source="scan")
+        own = dict(model=self._config.model_name, layer=self._config.one_layer, text_start=1, source="scan")
         own["text_set"] = self._config.text_name
         columns = dict(neuron=neurons, rank=ranks, mat_index=mats, max_activation=pa.array(highest))
         columns |= dict(text_id=[each.number for each in samples]) | self._texts(samples)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,9 +103,18 @@ def connect() -> duckdb.DuckDBPyConnection:
     return con
 
 
-def parquet(con: duckdb.DuckDBPyConnection, file: Path) -> duckdb.DuckDBPyRelation:
-    """The rows of one file; characters of its name that DuckDB takes for a pattern stand for themselves."""
-    return con.read_parquet(re.sub(r"([*?\[])", r"[\1]", str(file)))
+def parquet(con: duckdb.DuckDBPyConnection, *files: Path) -> duckdb.DuckDBPyRelation:
+    """The rows of some files, one after the other; characters of their names that DuckDB takes for a
+    pattern stand for themselves."""
+    return con.read_parquet([re.sub(r"([*?\[])", r"[\1]", str(file)) for file in files])
+
+
+def joined(con: duckdb.DuckDBPyConnection, table: str, files: Sequence[Path]) -> duckdb.DuckDBPyRelation:
+    """The rows of a table of several layers; what layers share stands there once."""
+    rows = parquet(con, *files)
+    if len(files) == 1 or TABLES[table].of_layers:
+        return rows
+    return con.from_arrow(TABLES[table].once(rows.to_arrow_table()))
 
 
 def stream(

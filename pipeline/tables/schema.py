@@ -40,6 +40,18 @@ class Table:
         return pa.schema([pa.field(c.name, c.type, nullable=c.null) for c in self.columns])
 
     @property
+    def of_layers(self) -> bool:
+        """Whether each layer has rows of its own."""
+        return "layer" in self.key
+
+    def once(self, data: pa.Table) -> pa.Table:
+        """The first row of each key, in the order of their keys."""
+        numbered = data.select(self.key).append_column("place", pa.array(range(len(data)), pa.int64()))
+        first = numbered.group_by(list(self.key)).aggregate([("place", "min")])
+        by_key = [(name, "ascending") for name in self.key]
+        return data.take(first["place_min"]).sort_by(by_key)
+
+    @property
     def kept(self) -> pa.Schema:
         """What is kept of a row for all runs: the fingerprint of what decides it, and all columns that are
         not the table's key."""

@@ -76,7 +76,7 @@ def _baselines(data: pa.Table, inputs: Inputs, settings: Config) -> list[str]:
     return [
         f"activations measured here differ from the source's by {median:.1%} in the median, and in "
         f"{len(far)} of {len(rows)} texts by more than {_SINGLE:.0%} (model {settings.model_name}, layer "
-        f"{settings.layer}; worst: {worst}): is it the right model, layer and hook?"
+        f"{settings.one_layer}; worst: {worst}): is it the right model, layer and hook?"
     ]
 
 

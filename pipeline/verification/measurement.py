@@ -104,7 +104,7 @@ def _texts(encodings: pa.Table) -> dict[tuple[int, str], Text]:
 
 def tell(model: LanguageModel, settings: Config) -> None:
     """Print which way variants are measured."""
-    way, refusal = _way(model, settings.layer)
+    way, refusal = _way(model, settings.one_layer)
     told = {
         "blocks": "variants resume where they differ, in blocks without hooks",
         "cache": "variants resume by the model's own cache, since its form has no blocks here",

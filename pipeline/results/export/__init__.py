@@ -26,15 +26,16 @@ def write(form: str, config: Config, tables: Mapping[str, pa.Table], folder: Pat
     An earlier export of this form is replaced as a whole; another folder with something in it is refused,
     and so are models that the form cannot hold or name.
     """
-    from pipeline.results.export.contents import layers
+    from pipeline.results.export.contents import layers, models
 
-    contents = layers(config, tables)
-    models = sorted({each.model_name for each in contents})
-    if form in _OF_ONE_MODEL and len(models) > 1:
-        raise UserError(f"{form} holds one model, and the tables hold {' and '.join(models)}")
+    names = sorted(models(tables))
+    if form in _OF_ONE_MODEL and len(names) > 1:
+        raise UserError(f"{form} holds one model, and the tables hold {' and '.join(names)}")
+    n_neurons, places = 0, []
     with folders.replaced(folder, folders.is_a(form)) as new:
-        n_neurons = sum(_writer(form)(each, new) for each in contents)
-        places = [f"{each.model_name}, layer {each.layer}" for each in contents]
+        for each in layers(config, tables):
+            n_neurons += _writer(form)(each, new)
+            places.append(f"{each.model_name}, layer {each.layer}")
         folders.mark(new, form, places=places, feature_neurons=__version__)
     return n_neurons
 

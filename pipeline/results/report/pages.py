@@ -110,7 +110,9 @@ class _Content:
     def title(self) -> str:
         """The models and layers that were looked at."""
         layers_of: dict[str, list[str]] = {}
-        for model, layer in self.places or [(self.config.model_name, self.config.layer)]:
+        if not self.places:
+            return findings.place(self.config)
+        for model, layer in self.places:
             layers_of.setdefault(model, []).append(str(layer))
         return "; ".join(
             f"{model}, layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}"

@@ -73,17 +73,17 @@ def store_path(config: Config) -> Path:
 
 def folder_of(config: Config) -> str:
     """Where the pages of the config's layer are, from the site's root."""
-    return f"{config.model_name}/{config.layer}/"
+    return f"{config.model_name}/{config.one_layer}/"
 
 
 def paths(config: Config) -> Callable[[int], str]:
     """A function from a neuron of the config's layer to where its page is, from the site's root."""
-    return partial(page_path, config.model_name, config.layer)  # the name costs a look at the disk
+    return partial(page_path, config.model_name, config.one_layer)  # the name costs a look at the disk
 
 
 def parsers(config: Config) -> Callable[[str], Callable[[bytes], pa.Table]]:
     """A function from a path of the config's layer to what reads the page there; see parse_page."""
-    parse = partial(parse_page, model=config.model_name, layer=config.layer)
+    parse = partial(parse_page, model=config.model_name, layer=config.one_layer)
     return lambda path: partial(parse, neuron=int(Path(path).stem))
 
 
@@ -96,11 +96,8 @@ def kept_index(store: PageStore) -> dict[str, Shape]:
         return {}
 
 
-def neurons(config: Config, models: dict[str, Shape]) -> Sequence[int]:
-    """The neurons asked for, each once, in order.
-
-    Raises UserError for a model, layer or neuron that the index does not have.
-    """
+def shape(config: Config, models: dict[str, Shape]) -> Shape:
+    """What the index says of the config's model; raises UserError where it does not have it."""
     if config.model_name not in models:
         near = difflib.get_close_matches(config.model_name, models, n=3) or list(models)[:5]
         raise UserError(
@@ -108,22 +105,30 @@ def neurons(config: Config, models: dict[str, Shape]) -> Sequence[int]:
             f"{', '.join(map(line, near))}{' and others' if len(models) > len(near) else ''}; "
             "for any other model use SOURCE=scan"
         )
-    shape = models[config.model_name]
-    if shape.n_layers is not None and config.layer >= shape.n_layers:
+    return models[config.model_name]
+
+
+def neurons(config: Config, models: dict[str, Shape]) -> Sequence[int]:
+    """The neurons asked for, each once, in order.
+
+    Raises UserError for a model, layer or neuron that the index does not have.
+    """
+    own = shape(config, models)
+    if own.n_layers is not None and config.one_layer >= own.n_layers:
         raise UserError(
-            f"LAYER is {config.layer}; {config.model_name} has the layers 0 to {shape.n_layers - 1}"
+            f"LAYER is {config.one_layer}; {config.model_name} has the layers 0 to {own.n_layers - 1}"
         )
     if config.neurons == "all":
-        if shape.n_neurons is None:
+        if own.n_neurons is None:
             raise UserError(
                 f"NEURONS is all, and the index does not say how many {config.model_name} has; give a range"
             )
-        return range(shape.n_neurons)
+        return range(own.n_neurons)
     last = max(last for _, last in config.neuron_ranges)
-    if last >= (shape.n_neurons or MOST):
+    if last >= (own.n_neurons or MOST):
         raise UserError(
-            f"NEURONS is {config.neurons}; layer {config.layer} of {config.model_name} has "
-            + (f"{shape.n_neurons} neurons, 0 to {shape.n_neurons - 1}" if shape.n_neurons else "fewer")
+            f"NEURONS is {config.neurons}; layer {config.one_layer} of {config.model_name} has "
+            + (f"{own.n_neurons} neurons, 0 to {own.n_neurons - 1}" if own.n_neurons else "fewer")
         )
     return sorted(set(chain.from_iterable(range(a, b + 1) for a, b in config.neuron_ranges)))
 
@@ -163,7 +168,7 @@ def table(config: Config) -> pa.Table:
             rows.append(
                 dict(
                     model=model,
-                    layer=config.layer,
+                    layer=config.one_layer,
                     neuron=neuron,
                     address=site + page.path,
                     status=page.status,
