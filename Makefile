@@ -93,7 +93,7 @@ record: .venv/.installed ## record the cassettes anew (cassettes/README.md)
 		tests/results/publish/test_recorded_hub.py
 
 clean: ## remove results and environment; the embedded model, fetched pages and paid answers stay
-	rm -rf .venv .venv-clients .venv-lock data/site data/report data/export data/dataset data/neurons.duckdb data/bench.json \
+	rm -rf .venv .venv-clients .venv-lock data/site data/report data/export data/dataset data/runs data/neurons.duckdb data/bench.json \
 		data/truth
 	if [ -d data/store ]; then find data/store -type f -not -path '*/kept/answers*/*' -delete; \
 	find data/store -type d -empty -delete; fi

@@ -244,27 +244,30 @@ def _runs(config: Config, args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _asked(config: Config, args: argparse.Namespace) -> Iterator[tuple[Config, DuckDBPyConnection]]:
-    """The results of the last run, or of the one that was asked for, with its settings."""
+def _asked(
+    config: Config, args: argparse.Namespace
+) -> Iterator[tuple[Config, DuckDBPyConnection, list[Path]]]:
+    """The results of the last run, or of the one that was asked for: its settings, a connection, and the
+    files that this one reads."""
     from pipeline.results import database, past
     from pipeline.run import store_of
 
     if args.of_run is None:
         with database.opened(config) as con:
-            yield config, con
+            yield config, con, []
         return
     run, tables = past.tables(store_of(config), args.of_run)
     own = dataclasses.replace(run.config, data=config.data)
     with database.over(own, tables) as con:
-        yield own, con
+        yield own, con, [file for table in tables for file in tables.files(table)]
 
 
 def _sql(config: Config, args: argparse.Namespace) -> int:
     from pipeline.results import questions
 
-    with _asked(config, args) as (_, con):
+    with _asked(config, args) as (_, con, files):
         if not args.unsafe:
-            questions.restrict(con)
+            questions.restrict(con, files)
         if args.query is None:
             return questions.prompt(con, unsafe=args.unsafe)
         query = _file(args.query) if args.query.lower().endswith(".sql") else args.query
@@ -283,7 +286,7 @@ def _show(config: Config, args: argparse.Namespace) -> int:
     from pipeline.results import terminal
 
     layer, number = args.neuron
-    with _asked(config, args) as (_, con):
+    with _asked(config, args) as (_, con, _files):
         text = terminal.neuron(con, number, layer=layer, model=args.in_model, colour=colours())
     show(text, coloured=True)
     return 0
@@ -310,7 +313,7 @@ def _report(config: Config, args: argparse.Namespace) -> int:
     folder = args.folder or Path(config.data) / "report"
     folders.refuse(folder, pages.IS_OURS)
     code = 0 if args.of_run else _without(database.run(config))
-    with _asked(config, args) as (own, con):
+    with _asked(config, args) as (own, con, _files):
         n_pages = pages.write(con, own, folder)
     show(f"{n_pages:,} neurons; open {folder / 'index.html'}")
     return code

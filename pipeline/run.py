@@ -53,14 +53,14 @@ def run(config: Config, engine: Engine | None = None, *, until: str | None = Non
     made, for mistakes in the settings, and where the store fails; whatever was whole stays whole.
     """
     engine, store = engine or InProcess(), store_of(config)
-    planned = [_planned(each, store, until) for each in parts.of(config)]
+    planned = [part_of(each, until) for each in parts.of(config)]
     for part in planned:  # mistakes are told before the site, the model or the disk is touched
         for each in part.missing():
             each.stage.ready(each.stage.handed(part.config))
     layers = _Layers(config, len(planned))
     if any(each.stage.fetch for each in planned[0].planned.values()):
         planned = [part for part in planned if layers.tried(part, partial(_fetch, part))]
-        planned = [_planned(part.config, store, until) for part in planned]
+        planned = [part_of(part.config, until) for part in planned]
     for fault in dict.fromkeys(fault for part in planned for fault in part.set_damaged_aside()):
         tell(f"WARNING: {fault}")
     made = any(part.missing() for part in planned)
@@ -149,11 +149,12 @@ def _warnings(tables: Tables) -> list[str]:
     return list(dict.fromkeys(told))
 
 
-def _planned(config: Config, store: Store, until: str | None) -> Part:
+def part_of(config: Config, until: str | None = None) -> Part:
+    """The tables of one layer, made or not; up to `until`."""
     planned = plan(config)
     names = list(planned)
     wanted = names[: names.index(until) + 1] if until else names
-    return Part(store, {name: planned[name] for name in wanted}, config)
+    return Part(store_of(config), {name: planned[name] for name in wanted}, config)
 
 
 def make(planned: Planned, part: Part, kept: Kept, engine: Engine) -> None:

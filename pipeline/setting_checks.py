@@ -23,8 +23,8 @@ def as_declared(field_: dataclasses.Field, value: Any) -> Any:
             raise UserError(f"{name} is {value!r}; it must be true or false")
         return value
     if kind == "str":
-        if not isinstance(value, str | int | Path):
-            raise UserError(f"{name} is {value!r}; it must be a text")
+        if not isinstance(value, str | numbers.Integral | Path):
+            raise UserError(f"{name} is {value!r}; it must be a text or a whole number")
         return str(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise UserError(f"{name} is {value!r}; it must be a number")

@@ -20,6 +20,8 @@ import pytest
 
 from pipeline import tables
 from pipeline.config import Config
+from pipeline.engine.made import Tables
+from pipeline.run import part_of
 from pipeline.tables import query
 
 pytest_plugins = ["servers.tiny_site", "servers.chat", "servers.hub", "servers.postgres", "two_layers"]
@@ -68,6 +70,11 @@ def rows(table: str, *given: dict) -> pa.Table:
     for row in filled:
         assert not row.keys() - set(schema.names), row.keys() - set(schema.names)
     return pa.Table.from_pylist(filled, schema=schema)
+
+
+def tables_of(config: Config) -> Tables:
+    """The tables of a run of one layer, made or not."""
+    return Tables([part_of(config)])
 
 
 def run_sql(file: str, inputs: dict[str, pa.Table], **params) -> list[dict]:
@@ -172,11 +179,7 @@ def small(tmp_path_factory, small_text, demo) -> Config:
 @pytest.fixture(scope="session")
 def small_tables(small):
     """The tables of the small run by name."""
-    from pipeline.plan import plan
-    from pipeline.run import store_of
-
-    store = store_of(small)
-    return {table: store.read(table, planned.key) for table, planned in plan(small).items()}
+    return dict(tables_of(small))
 
 
 def after(config: Config, *first: str) -> set[str]:

@@ -48,7 +48,7 @@ def run(config: Config, engine: Engine | None = None) -> Tables:
     if tables.made or not is_current(config, tables):
         tables.made = True
         build(config, tables)
-    past.record(config, tables)
+    past.record(config, tables)  # the list of runs tells when each was made
     return tables
 
 

@@ -1,7 +1,7 @@
 """The runs of a store, so that results of several can be looked at beside each other.
 
-`<store>/runs/<id>.json` says with which settings a run was made, and which versions of the tables are its
-own. The store keeps all versions, so these are there as long as nobody deletes them.
+`runs/<id>.json`, beside the store, says with which settings a run was made, and which versions of the
+tables are its own. The store keeps all versions, so these are there as long as nobody deletes them.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Past:
 
 
 def record(config: Config, tables: Tables) -> None:
-    """Keep what was run; the same results with the same settings stand there once. Raises StoreError."""
+    """Keep what was run, once; again where something was made. Raises StoreError."""
     keys = [part.key_of for part in tables.parts]
     settings = dataclasses.asdict(config)
     found = dict(
@@ -64,21 +64,25 @@ def record(config: Config, tables: Tables) -> None:
         keys=keys,
     )
     given = {name: value for name, value in settings.items() if name != "data"}
-    folder = tables.store.folder / "runs"
+    folder = _folder(tables.store)
     path = folder / f"{fingerprint.of_value([given, keys])[:_SHORT]}.json"
+    if path.exists() and not tables.made:
+        return
     with disk.told(folder):
         disk.make(folder)
-        with tempfile.TemporaryDirectory(prefix=".writing-", dir=tables.store.folder) as temporary:
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
             new = Path(temporary) / path.name
             new.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
             disk.put(new, path)
 
 
+def _folder(store: Store) -> Path:
+    return store.folder.parent / "runs"
+
+
 def runs(store: Store) -> list[Past]:
     """All runs of a store, the newest first."""
-    return sorted(
-        map(_read, (store.folder / "runs").glob("*.json")), key=lambda run: run.made, reverse=True
-    )
+    return sorted(map(_read, _folder(store).glob("*.json")), key=lambda run: run.made, reverse=True)
 
 
 def _read(path: Path) -> Past:

@@ -24,18 +24,18 @@ from synthetic import KEY
 
 from pipeline.config import Config
 from pipeline.engine.engines import InProcess
-from pipeline.engine.kept import Kept
-from pipeline.engine.made import Tables
+from pipeline.engine.kept import Kept, Spent
+from pipeline.engine.made import Part
 from pipeline.plan import plan
 from pipeline.run import make as make_table
-from pipeline.run import store_of
+from pipeline.run import part_of
 from pipeline.tables import empty, query
 
 LAYERS, NEURONS, TOKENS = 8, 4096, 1024
 _FACTS = dict(created="", warnings=[], made_of={})
 
 
-def _invented(layer: synthetic.Layer, tables: Tables) -> dict[str, Callable[[], pa.Table]]:
+def _invented(layer: synthetic.Layer, tables: Part) -> dict[str, Callable[[], pa.Table]]:
     """The makers of the tables that Python stages would write."""
     return {
         "samples": lambda: synthetic.samples(layer),
@@ -61,8 +61,8 @@ def _measured(work: Callable, *args: object) -> tuple[Any, float]:
 
 def make(config: Config, names: list[str]) -> dict[str, float]:
     """Make SQL stages as a run does; their seconds."""
-    tables = Tables(store_of(config), plan(config))
-    kept = Kept(config, tables.store)
+    tables = part_of(config)
+    kept = Kept(config, tables.store, Spent())
     seconds = {}
     for name in names:
         start = time.perf_counter()
@@ -73,7 +73,7 @@ def make(config: Config, names: list[str]) -> dict[str, float]:
 
 def read(config: Config, names: list[str]) -> float:
     """Seconds of the SELECTs of these stages alone, from the store's Parquet; what they give is dropped."""
-    tables = Tables(store_of(config), plan(config))
+    tables = part_of(config)
     files = {name: tables.file(name) for name in tables}
     start = time.perf_counter()
     for name in names:
@@ -89,7 +89,7 @@ def in_pandas(config: Config) -> float:
     whose averages are the same."""
     import pandas as pd
 
-    tables = Tables(store_of(config), plan(config))
+    tables = part_of(config)
     start = time.perf_counter()
     variants = pd.read_parquet(tables.file("variants"), columns=[*KEY, "kind", "is_mat", "upto_mat"])
     tokens = pd.read_parquet(tables.file("encodings"), columns=[*KEY, "tokens"])
@@ -147,7 +147,7 @@ def layer(
     """Seconds of each SQL stage of a layer, the most memory one process of it took, and its variants;
     of the first layer also what pandas takes."""
     config = Config(source="scan", layer=number, similarity=-1, activation=0, data=str(folder))
-    tables = Tables(store_of(config), plan(config))
+    tables = part_of(config)
     tables.store.prepare()
     seconds: dict[str, float] = {}
     memory = 0.0

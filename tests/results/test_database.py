@@ -9,14 +9,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import ROOT, disk_of, no_file_grows
+from conftest import ROOT, disk_of, no_file_grows, tables_of
 
 from pipeline import cli
-from pipeline.engine.made import Tables
 from pipeline.errors import PipelineError, StoreError
-from pipeline.plan import plan
 from pipeline.results import database
-from pipeline.run import store_of
 
 READER = """
 import sys, time
@@ -34,10 +31,6 @@ while not sys.stdin.closed and not __import__("select").select([sys.stdin], [], 
         failed.append(str(exc))
 print(n, sorted(seen), failed)
 """
-
-
-def tables_of(config):
-    return Tables(store_of(config), plan(config))
 
 
 @pytest.fixture

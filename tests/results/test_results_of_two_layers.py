@@ -193,9 +193,9 @@ def test_show_takes_every_layer_or_the_one_that_is_named(both, capsys):
     for layer, part in enumerate((of_0, of_1)):
         peaks = [f"{row['max_activation']:.3g}" for row in by_place(tables["maps"])[layer, 7]]
         assert re.findall(r"(?m)^ *\d+ +(\S+)  ", part) == peaks
-        assert shown(capsys, config, "7", "--layer", str(layer))[1] == f"{part.rstrip()}\n"
-        assert shown(capsys, config, "7", "--layer", str(layer), "--model", "demo")[0] == 0
-    assert shown(capsys, config, "3", "--layer", "0")[2] == (
+        assert shown(capsys, config, f"{layer}:7")[1] == f"{part.rstrip()}\n"
+        assert shown(capsys, config, f"{layer}:7", "--model", "demo")[0] == 0
+    assert shown(capsys, config, "0:3")[2] == (
         "error: neuron 3, layer 0 is not in the last run, which had NEURONS=3-9 of demo, layer 0; "
         "demo, layer 1\n"
     )

@@ -50,7 +50,7 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(capsys, tmp_path, args, mes
 
 
 @pytest.mark.parametrize(
-    "args", [["--layer", "x"], ["--phrases", "sum"], ["--refresh", "x"], ["--nothing"], []]
+    "args", [["--synonyms", "x"], ["--phrases", "sum"], ["--refresh", "x"], ["--nothing"], []]
 )
 def test_what_the_parser_refuses_has_exit_code_2_too(capsys, args):
     with pytest.raises(SystemExit) as caught:

@@ -19,11 +19,10 @@ from conftest import assert_same_rows
 import pipeline
 from pipeline import cli, tables
 from pipeline.engine.engines import InProcess
-from pipeline.engine.made import Tables
 from pipeline.errors import UserError
 from pipeline.plan import plan
 from pipeline.results import database
-from pipeline.run import run, store_of
+from pipeline.run import part_of, run, store_of
 from pipeline.verification import activations, measurement
 
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -298,7 +297,7 @@ def test_neurons_outside_the_layer_are_refused_with_the_range(copy):
 
 def test_baselines_that_differ_from_the_source_give_a_warning(small, small_tables):
     measured = small_tables["activations"]
-    inputs = Tables(store_of(small), plan(small)).inputs(activations.STAGE)
+    inputs = part_of(small).inputs(activations.STAGE)
     assert activations.STAGE.warn(measured, inputs, small) == []
     off = measured.set_column(
         measured.column_names.index("activation"),
