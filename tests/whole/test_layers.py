@@ -14,13 +14,15 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 from conftest import ROOT, rows
+from datasets import load_dataset
 from two_layers import together
 
 from pipeline import cli, id_feature_neuron_results
 from pipeline.config import Config
 from pipeline.errors import NoLayerError, PipelineError, UserError
 from pipeline.plan import plan
-from pipeline.results import database, neuroscope_site, past
+from pipeline.results import database, export, neuroscope_site, past
+from pipeline.results.publish import dataset
 from pipeline.run import run, store_of
 from pipeline.tables import TABLES
 
@@ -258,3 +260,53 @@ def test_a_run_killed_in_a_later_layer_goes_on_there(small, tmp_path):
     assert not run(dataclasses.replace(config, layer=0)).made
     assert run(config).made
     assert set(run(config)["similarity"]["layer"].to_pylist()) == {0, 1}
+
+
+def test_layers_of_different_size_are_each_what_they_are(site):
+    folder = Path(site.site) / "demo"
+    for neuron in range(8, N_NEURONS):
+        (folder / "1" / f"{neuron}.html").unlink()
+    tables = database.run(dataclasses.replace(site, layer="all"))
+    counted = tables["similarity"].group_by("layer").aggregate([("neuron", "count")]).to_pylist()
+    assert {row["layer"]: row["neuron_count"] for row in counted} == {0: 12, 1: 8}
+    with database.connect(site) as con:
+        funnel = con.sql("select layer, neurons from funnel where step = 1 order by layer").fetchall()
+    assert funnel == [(0, 12), (1, 8)]
+
+
+def test_a_data_set_holds_all_layers_of_a_run(whole, tmp_path):
+    config, tables = whole
+    made = dataset.write(config, tables, tmp_path / "set", "ada/neurons")
+    assert {"samples/train-00000-of-00002.parquet", "vocabulary/train-00000-of-00001.parquet"} < set(
+        made.files
+    )
+    for name in ("samples", "feature_neurons", "synonyms"):
+        found = load_dataset(str(made.folder), name, split="train", cache_dir=str(tmp_path / "cache"))
+        assert found.data.table.cast(TABLES[name].schema).equals(tables[name]), name
+    facts = json.loads((made.folder / "feature-neurons.json").read_text())
+    assert facts["settings"]["layer"] == [0, 1]
+    assert (
+        len(facts["tables"]["samples"]["parts"]) == 2 and len(facts["tables"]["vocabulary"]["parts"]) == 1
+    )
+    assert "demo, all layers" in (made.folder / "README.md").read_text()
+    again = dataset.write(config, tables, tmp_path / "again", "ada/neurons")
+    alone = dataclasses.replace(config, layer=1)
+    assert again.tag == made.tag != dataset.write(alone, run(alone), tmp_path / "one", "ada/neurons").tag
+
+
+def test_exports_have_a_source_for_each_layer(whole, tmp_path):
+    config, tables = whole
+    assert export.write("neuronpedia", config, tables, tmp_path / "pedia") == 14
+    sources = sorted(path.name for path in (tmp_path / "pedia/demo").iterdir())
+    assert sources == ["0-feature-neurons", "1-feature-neurons"]
+    assert export.write("neuron-record", config, tables, tmp_path / "records") == 14
+    assert sorted(path.name for path in (tmp_path / "records/neurons").iterdir()) == ["0", "1"]
+
+
+def test_the_report_is_that_of_all_layers(whole):
+    config, _ = whole
+    code, out, err = told("report", *options(config))
+    assert code == 0, err
+    assert (
+        out.startswith("14 neurons") and "layers 0, 1" in Path(config.data, "report/index.html").read_text()
+    )
