@@ -197,8 +197,8 @@ def _run(config: Config, args: argparse.Namespace) -> int:
 
 def _without(tables: Tables) -> int:
     """The exit code of a run, after what is said of layers that failed."""
-    for layer, exc in tables.failed.items():
-        tell(f"error: without layer {layer}: {exc}")
+    for place, exc in tables.failed.items():
+        tell(f"error: without {place}: {exc}")
     return max((exc.exit_code for exc in tables.failed.values()), default=0)
 
 

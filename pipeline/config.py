@@ -50,6 +50,12 @@ class Config:
         choices=("trained", "random"),
     )
     layer: str = option("1", "layers of the neurons, 0-based: one (6), 0-7, 2,5,7 or all")
+    signs: str | None = option(
+        None,
+        "ends of a neuron that are looked at: positive or both; by default both where values reach as far below "
+        "zero as above it",
+        choices=("positive", "both"),
+    )
     neurons: str = option("all", "which neurons: a count (64), 0-63, 3,7,12 or all")
     fdr: float = option(
         0.05,
@@ -206,6 +212,9 @@ class Config:
         1.0, "seconds waited after the first failed try, doubled after each", least=0.001
     )
     windows_per_call: int = fixed(5, "windows of text that one call judges", least=1)
+    sign: str = fixed(
+        "positive", "the end that one part of a run looks at", choices=("positive", "negative")
+    )
     seed: int = fixed(0, "seed of everything drawn at random")
 
     def __post_init__(self) -> None:
@@ -227,6 +236,8 @@ class Config:
             )
         if self.weights == "random" and self.source != "scan":
             raise UserError("WEIGHTS is random; only SOURCE=scan has texts for such a model")
+        if self.source == "neuroscope" and (self.signs == "both" or self.sign == "negative"):
+            raise UserError("SIGNS is both; a site's pages have the positive end only: use SOURCE=scan")
         _ = self.prices, self.neuron_ranges, self.layers, self.kinds_asked, self.site_folder
         _ = self.exact_tokens_names
 

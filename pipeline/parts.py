@@ -1,7 +1,8 @@
-"""The parts of a run: one for each layer asked for, with settings that name that layer alone.
+"""The parts of a run: one for each layer and end of its neurons, with settings that name these alone.
 
 Each is a plan of its own, so that layers share what they have in common, memory is that of one layer, and
-what was made of some layers stays when others are asked for.
+what was made of some layers stays when others are asked for. A neuron's negative end is treated as one whose
+values have the other sign: what activates it most is what makes the neuron's value least.
 """
 
 from __future__ import annotations
@@ -15,13 +16,18 @@ from pipeline.samples.neuroscope import fetch
 
 
 def of(config: Config) -> list[Config]:
-    """The settings of each part, in the order of the layers.
+    """The settings of each part, in the order of the layers, the positive end first.
 
     For `all` layers reads what tells how many there are: config.json, the site's index, which is fetched
     where it is not kept, or the model. Raises UserError where nothing tells.
     """
     layers = range(n_layers(config)) if config.layers is None else config.layers
-    return [dataclasses.replace(config, layer=str(layer)) for layer in layers]
+    one_end = config.source == "neuroscope" or config.signs == "positive"
+    return [
+        dataclasses.replace(config, layer=str(layer), sign=sign)
+        for layer in layers
+        for sign in (("positive",) if one_end else ("positive", "negative"))
+    ]
 
 
 def n_layers(config: Config) -> int:

@@ -70,7 +70,7 @@ def run(config: Config, engine: Engine | None = None, *, until: str | None = Non
     spent, whole = Spent(), []
     for part in planned:
         layers.head(part)
-        if layers.tried(part, partial(_make_missing, part, spent, engine)):
+        if not _is_left_out(part) and layers.tried(part, partial(_make_missing, part, spent, engine)):
             whole.append(part)
     tables = Tables(whole, layers.failed)
     tables.made = made
@@ -84,12 +84,12 @@ class _Layers:
 
     def __init__(self, config: Config, count: int) -> None:
         self.config, self.count, self.left = config, count, count
-        self.failed: dict[int, PipelineError] = {}
+        self.failed: dict[str, PipelineError] = {}
 
     def head(self, part: Part) -> None:
         """Say which layer comes next, where there are several and something is left to do."""
         if self.count > 1 and part.missing():
-            tell(f"layer {part.layer}")
+            tell(part.place)
 
     def tried(self, part: Part, work: Callable[[], None]) -> bool:
         """Whether the work for one layer succeeds. Raises what makes it fail where no other layer is left,
@@ -98,17 +98,23 @@ class _Layers:
             work()
             return True
         except PipelineError as exc:
-            layer, lacking = part.layer, isinstance(exc, NoLayerError)
+            lacking = isinstance(exc, NoLayerError)
             alike = isinstance(exc, UserError | StoreError) and not lacking
             self.left -= 1
             if self.left == 0 or (alike and not isinstance(exc, DamagedError)):
                 raise
             if lacking and self.config.layers is None:
-                tell(f"WARNING: layer {layer} is left out: {exc}")
+                tell(f"WARNING: {part.place} is left out: {exc}")
             else:
-                tell(f"layer {layer} failed, the others go on: {exc}")
-                self.failed[layer] = exc
+                tell(f"{part.place} failed, the others go on: {exc}")
+                self.failed[part.place] = exc
             return False
+
+
+def _is_left_out(part: Part) -> bool:
+    """Whether the scan found that the negative ends of a layer are not worth looking at."""
+    by_default = part.sign == "negative" and part.config.signs is None
+    return by_default and bool(part.manifest("samples")) and part.n_rows("samples") == 0
 
 
 def _fetch(part: Part) -> None:
@@ -128,7 +134,7 @@ def _make_together(planned: list[Part], engine: Engine) -> None:
             saved = missing[-1].inputs(stage).unfinished  # of the one that is written last
             for part, rows in zip(missing, stage.together(handed, saved, engine), strict=True):
                 _write(part.planned[table], part, rows, start)
-                note = f"layer {part.layer}" if len(planned) > 1 else ""
+                note = part.place if len(planned) > 1 else ""
                 _tell(part.planned[table], part, time.monotonic() - start, note)
                 start = time.monotonic()
 
@@ -144,7 +150,7 @@ def _warnings(tables: Tables) -> list[str]:
     several, told = len(tables.parts) > 1, []
     for table in tables:
         for part in tables.holders(table):
-            at = f"layer {part.layer}: " if several and TABLES[table].of_layers else ""
+            at = f"{part.place}: " if several and TABLES[table].of_layers else ""
             told += [f"{at}{warning}" for warning in part.facts(table)["warnings"]]
     return list(dict.fromkeys(told))
 

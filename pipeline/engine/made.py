@@ -37,11 +37,17 @@ class Planned:
 
 
 class Made(Mapping[str, pa.Table]):
-    """Tables of a layer in the store, each under its key (`key_of`), read when they are asked for."""
+    """Tables of an end of a layer's neurons in the store, each under its key (`key_of`), read when they are
+    asked for."""
 
-    def __init__(self, store: Store, key_of: Mapping[str, str], layer: int) -> None:
-        self.store, self.key_of, self.layer = store, dict(key_of), layer
+    def __init__(self, store: Store, key_of: Mapping[str, str], layer: int, sign: str) -> None:
+        self.store, self.key_of, self.layer, self.sign = store, dict(key_of), layer, sign
         self._verified: dict[str, Path] = {}
+
+    @property
+    def place(self) -> str:
+        """Its layer and, where it is not the positive one, its end, in words."""
+        return f"layer {self.layer}" + ("" if self.sign == "positive" else f", {self.sign}")
 
     def manifest(self, table: str) -> dict[str, Any] | None:
         """What the store says of a table; None where it is not made yet."""
@@ -80,11 +86,11 @@ class Made(Mapping[str, pa.Table]):
 
 
 class Part(Made):
-    """The tables of one part of a run: of one layer, planned under its settings."""
+    """The tables of one part of a run: of one layer and end, planned under its settings."""
 
     def __init__(self, store: Store, planned: Mapping[str, Planned], config: Config) -> None:
         keys = {table: each.key for table, each in planned.items()}
-        super().__init__(store, keys, config.one_layer)
+        super().__init__(store, keys, config.one_layer, config.sign)
         self.planned, self.config = dict(planned), config
 
     def missing(self) -> list[Planned]:
@@ -121,10 +127,10 @@ class Tables(Mapping[str, pa.Table]):
     """The tables of a run: those of its parts one after the other, and once what they share.
 
     `made` says whether any of them, or the database, had to be made; `failed` why there is nothing of some
-    layers.
+    parts, by their place.
     """
 
-    def __init__(self, parts: Sequence[Made], failed: Mapping[int, PipelineError] | None = None) -> None:
+    def __init__(self, parts: Sequence[Made], failed: Mapping[str, PipelineError] | None = None) -> None:
         self.parts, self.failed, self.made = list(parts), dict(failed or {}), False
 
     @property

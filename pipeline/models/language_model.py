@@ -36,13 +36,15 @@ class LanguageModel:
     """A loaded model: its shape, its tokens, and the activations of its neurons.
 
     `n_neurons` are those of the layer that it was loaded for; `refusals` say, for layers that were tried,
-    why no pass can go on from the model's own keys and values.
+    why no pass can go on from the model's own keys and values. `sign` is -1 where it was loaded for the
+    negative end of neurons: their values are those of the model with the other sign.
     """
 
     name: str
     bridge: Any
     tokenizer: Any
     n_neurons: int = 0
+    sign: int = 1
     refusals: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -153,7 +155,8 @@ class LanguageModel:
         where its form is not known."""
         from pipeline.models.blocks import forms
 
-        return forms.tower(self.bridge.original_model, layer)
+        tower = forms.tower(self.bridge.original_model, layer)
+        return None if tower is None else replace(tower, sign=self.sign)
 
     def activations(self, ids: torch.Tensor, layer: int) -> torch.Tensor:
         """Activation of every neuron of `layer` at every token.
@@ -166,19 +169,20 @@ class LanguageModel:
     def measured(self, ids: torch.Tensor, layer: int, cache: Any = None) -> torch.Tensor:
         """The same as the model computes it, on its device; where a cache of keys and values is given, the
         ids follow those in it, and it is told theirs up to the layer."""
-        return neurons.values(self.bridge, self.hook(layer), ids.to(self.device), cache)
+        values = neurons.values(self.bridge, self.hook(layer), ids.to(self.device), cache)
+        return values if self.sign == 1 else -values
 
 
 def load(config: Config, precision: str = "float32") -> LanguageModel:
     """Load the configured model, once per process as long as no other is loaded.
 
-    Reads the settings model, weights, layer and device. Raises UserError for a name that TransformerLens
+    Reads the settings model, weights, layer, sign and device. Raises UserError for a name that TransformerLens
     does not know, a layer outside the model or without causal MLP neurons, or a device that does not exist,
     PipelineError for files that do not belong together.
     """
     model = _loaded(config, precision)
     folder.check_layer(config, model.n_layers)
-    return _of_layer(model, config.one_layer)
+    return _of_layer(model, config.one_layer, 1 if config.sign == "positive" else -1)
 
 
 def n_layers(config: Config) -> int:
@@ -195,8 +199,8 @@ def _loaded(config: Config, precision: str) -> LanguageModel:
 
 
 @lru_cache(maxsize=1)
-def _of_layer(model: LanguageModel, layer: int) -> LanguageModel:
-    """The model with the number of neurons that the layer really has."""
+def _of_layer(model: LanguageModel, layer: int, sign: int) -> LanguageModel:
+    """The model with the number of neurons that the layer really has, their values with a sign."""
     try:
         n_neurons = neurons.count(model.name, model.bridge, layer, model.hook(layer))
     except PipelineError:
@@ -207,7 +211,7 @@ def _of_layer(model: LanguageModel, layer: int) -> LanguageModel:
         raise UserError(
             f"MODEL: {model.name} cannot be run on a text: {_one_line(exc)}; {neurons.WANTED}"
         ) from exc
-    return replace(model, n_neurons=n_neurons)
+    return replace(model, n_neurons=n_neurons, sign=sign)
 
 
 def ready(config: Config) -> None:

@@ -195,7 +195,7 @@ def _runs(tower: Tower, runs: list[tuple[int, Run]], caches: list[_Cache]) -> to
         mixed = own_mixed.lerp(layout.of_texts(mixed), share.to(own_mixed.dtype))
         if block is tower.blocks[-1]:
             middle = x if block.parallel else block.attended(x, mixed)
-            found = block.neurons(block.ln2(middle), layout.neuron)
+            found = tower.sign * block.neurons(block.ln2(middle), layout.neuron)
             return layout.by_run(found, -torch.inf)
         x = block.onwards(x, mixed)
     raise AssertionError("a tower has blocks")

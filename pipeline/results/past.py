@@ -26,7 +26,8 @@ _SHORT = 8  # digits of an id
 
 @dataclass(frozen=True)
 class Past:
-    """A run of before: its id, when it was made last, its settings, layers and found neurons."""
+    """A run of before: its id, when it was made last, its settings and found neurons, and of each of its parts
+    layer, sign and the keys of the tables."""
 
     id: str
     made: str
@@ -34,6 +35,7 @@ class Past:
     settings: Mapping[str, Any]
     model: str
     layers: tuple[int, ...]
+    signs: tuple[str, ...]
     n_found: int
     keys: tuple[Mapping[str, str], ...]
 
@@ -45,7 +47,7 @@ class Past:
     @property
     def changed(self) -> dict[str, Any]:
         """Its settings that are not the default, but for those which the list shows apart."""
-        apart = ("model", "layer", "data")
+        apart = ("model", "layer", "sign", "data")
         found = self.settings.items()
         return {name: each for name, each in found if name not in apart and each != DEFAULTS.get(name)}
 
@@ -60,6 +62,7 @@ def record(config: Config, tables: Tables) -> None:
         settings=settings,
         model=config.model_name,
         layers=[part.layer for part in tables.parts],
+        signs=[part.sign for part in tables.parts],
         n_found=tables.n_rows("feature_neurons"),
         keys=keys,
     )
@@ -88,7 +91,7 @@ def runs(store: Store) -> list[Past]:
 def _read(path: Path) -> Past:
     try:
         found = json.loads(path.read_bytes())
-        found["layers"], found["keys"] = tuple(found["layers"]), tuple(found["keys"])
+        found |= {name: tuple(found[name]) for name in ("layers", "signs", "keys")}
         return Past(id=path.stem, **found)
     except (ValueError, TypeError, KeyError) as exc:
         raise DamagedError(f"{path} is damaged ({exc}); delete it") from exc
@@ -110,7 +113,7 @@ def tables(store: Store, asked: str) -> tuple[Past, Tables]:
         raise UserError(
             f"RUN: {run.id} was made by another version of feature-neurons; run again with its settings"
         )
-    parts = [Made(store, keys, layer) for keys, layer in zip(run.keys, run.layers, strict=True)]
+    parts = [Made(store, *each) for each in zip(run.keys, run.layers, run.signs, strict=True)]
     if gone := [table for part in parts for table in part if part.manifest(table) is None]:
         raise UserError(f"RUN: {gone[0]} of {run.id} is gone; run again with its settings")
     return run, Tables(parts)

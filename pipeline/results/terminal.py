@@ -51,9 +51,9 @@ def runs(found: Sequence[Past]) -> str:
         return "no run yet; make one with `make data`"
     lines = ["id        made              found  model and layers"]
     for run in found:
-        made, layers = run.made[:16].replace("T", " "), ", ".join(map(str, run.layers))
+        made, layers = run.made[:16].replace("T", " "), ", ".join(map(str, dict.fromkeys(run.layers)))
         start = f"{run.id}  {made} {run.n_found:>6,}  "
-        lines += _wrapped(f"{plain(run.model)}, layer{'s' * (len(run.layers) > 1)} {layers}", start, "    ")
+        lines += _wrapped(f"{plain(run.model)}, layer{'s' * (len(set(run.layers)) > 1)} {layers}", start, "    ")
         given = " ".join(f"{name.upper()}={value}" for name, value in run.changed.items())
         lines += _wrapped(plain(given), "    ", "    ") if given else []
     return "\n".join(lines)

@@ -25,6 +25,7 @@ def nullable(name: str, kind: pa.DataType, doc: str) -> Column:
 NEURON = (
     column("model", pa.string(), "name of the language model"),
     column("layer", pa.int32(), "layer, 0-based"),
+    column("sign", pa.string(), "end of the neuron: positive, or negative with values of the other sign"),
     column("neuron", pa.int32(), "MLP neuron in its layer, 0-based"),
 )
 SAMPLE = (*NEURON, column("rank", pa.int32(), "rank of the sample, 0 activates most"))

@@ -27,7 +27,7 @@ TABLES = (
         "one row per (model, layer, step)",
         ("model", "layer", "step"),
         (
-            *NEURON[:2],
+            *NEURON[:3],
             column("step", pa.int32(), "place of the step, from 1"),
             column("what", pa.string(), "the neurons that are left after it"),
             column("neurons", pa.int32(), "their number"),

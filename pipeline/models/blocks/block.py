@@ -32,6 +32,7 @@ class Tower:
     n_kv: int
     d_head: int
     norm: Any | None = None  # of embeddings
+    sign: int = 1  # of its neurons' values, -1 where the negative end is looked at
 
     def embed(self, ids: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         """The residual stream (token, d_model) before the first block."""

@@ -169,6 +169,7 @@ def table(config: Config) -> pa.Table:
                 dict(
                     model=model,
                     layer=config.one_layer,
+                    sign="positive",
                     neuron=neuron,
                     address=site + page.path,
                     status=page.status,
