@@ -29,12 +29,13 @@ TESTS = {
 
 @dataclass(frozen=True)
 class Layer:
-    """What was found of a layer. `worst_q` is the largest q of its feature neurons, null without any;
+    """What was found of an end of a layer's neurons. `worst_q` is the largest q of its feature neurons, null without any;
     `kinds` counts these by kind.
     """
 
     model: str
     layer: int
+    sign: str
     way: str
     n_neurons: int
     n_candidates: int
@@ -50,7 +51,7 @@ class Layer:
     @property
     def place(self) -> str:
         """Its name."""
-        return f"{self.model}, layer {self.layer}"
+        return place(vars(self))
 
 
 def rows(con: duckdb.DuckDBPyConnection, query: str, **given: Any) -> list[Row]:
@@ -60,20 +61,21 @@ def rows(con: duckdb.DuckDBPyConnection, query: str, **given: Any) -> list[Row]:
 
 def layers(con: duckdb.DuckDBPyConnection) -> list[Layer]:
     """What was found of each model and layer, in their order; none where no neuron was looked at."""
-    kinds: dict[tuple[str, int], Counter[str]] = {}
-    for row in rows(con, "select model, layer, kind from overview where is_selected"):
+    kinds: dict[tuple[str, int, str], Counter[str]] = {}
+    for row in rows(con, "select model, layer, sign, kind from overview where is_selected"):
         kinds.setdefault((row["model"], row["layer"]), Counter())[row["kind"]] += 1
     counted = rows(
         con,
         """
         select
-            model, layer, any_value(way) as way,
+            model, layer, sign, any_value(way) as way,
             max(neurons) filter (step = 1) as n_neurons,
             max(neurons) filter (what = 'candidates') as n_candidates,
             max(neurons) filter (what = 'feature neurons') as n_found,
             (
                 select max(q) from overview
                 where is_selected and overview.model = funnel.model and overview.layer = funnel.layer
+                    and overview.sign = funnel.sign
             ) as worst_q
         from funnel
         group by model, layer
@@ -88,11 +90,11 @@ def neurons(con: duckdb.DuckDBPyConnection) -> list[Row]:
 
     Of those that are equally sure, with the same q and p, first comes what its description fits best.
     """
-    by_chance = {(each.model, each.layer): each.by_chance for each in layers(con)}
+    by_chance = {(each.model, each.layer, each.sign): each.by_chance for each in layers(con)}
 
     def order(row: Row) -> tuple[Any, ...]:
         key = row["model"], row["layer"], row["neuron"]
-        if not by_chance[key[:2]]:
+        if not by_chance[key[:3]]:
             return 1, -(row["avg_activation"] or 0.0), *key
         sure = (float(f"{row[name]:.6g}") for name in ("q", "p"))  # beyond that they differ by rounding
         return 0, *sure, -(row["description_coverage"] or 0.0), -(row["coverage"] or 0.0), *key
@@ -152,7 +154,12 @@ def _false(layer: Layer) -> str:
     return "fewer than 1" if expected < 1 else f"about {math.ceil(expected)}"
 
 
-def place(config: Config) -> str:
+def place(row: Row) -> str:
+    """A layer in words, from a row with model, layer and sign; the positive end is not named."""
+    return f"{row['model']}, layer {row['layer']}" + ("" if row["sign"] == "positive" else f", {row['sign']}")
+
+
+def asked(config: Config) -> str:
     """The model and the layers that were asked for."""
     if config.layers is None:
         return f"{config.model_name}, all layers"

@@ -97,6 +97,10 @@ def _ours(folder: Path) -> bool:
 
 
 def _write(samples: pa.Table, folder: Path, circuitsvis: bool) -> int:
+    positive = samples.filter(pc.field("sign") == "positive")
+    if len(positive) < len(samples):
+        output.tell("site: its form has no place for the negative ends of neurons: left out")
+    samples = positive
     samples = samples.sort_by([(key, "ascending") for key in ("model", "layer", "neuron", "rank")])
     models = [
         _Model(samples.filter(pc.field("model") == name))

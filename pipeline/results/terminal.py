@@ -20,13 +20,13 @@ _PHRASES = 3
 _LINE = 10**6  # columns of what is said of one neuron where there is no terminal
 _DESCRIBED = 24  # columns that a description needs beside the others
 _NEAR = 3
-_IS_OWN = "model = $model and layer = $layer and neuron = $neuron"
+_IS_OWN = "model = $model and layer = $layer and sign = $sign and neuron = $neuron"
 
 
 def results(con: duckdb.DuckDBPyConnection, config: Config) -> str:
     """What each step left and what decided; the feature neurons, the surest first; the nearest misses."""
     layers = findings.layers(con)
-    lines = [] if layers else [f"{plain(findings.place(config))}: 0 neurons"]
+    lines = [] if layers else [f"{plain(findings.asked(config))}: 0 neurons"]
     for layer in layers:
         lines += _wrapped(plain(findings.headline(layer, config)), "", "  ")
         for remark in findings.remarks(layer, config):
@@ -62,7 +62,8 @@ def runs(found: Sequence[Past]) -> str:
 def _listed(con: duckdb.DuckDBPyConnection, found: list[Row], *, several: bool) -> list[str]:
     """A line for each feature neuron, each with phrases that show what it stands for."""
     scored = any(row["detection_f1"] is not None for row in found)
-    columns = _columns(several=several, scored=scored)
+    signs = any(row["sign"] == "negative" for row in found)
+    columns = _columns(several=several, signs=signs, scored=scored)
     start = "".join(title for title, _ in columns)
     under = cells(start) + _DESCRIBED > width()  # a narrow terminal: descriptions have lines of their own
     lines = [start.rstrip() if under else f"{start}  description"]
@@ -76,11 +77,12 @@ def _listed(con: duckdb.DuckDBPyConnection, found: list[Row], *, several: bool) 
     return lines
 
 
-def _columns(*, several: bool, scored: bool) -> list[tuple[str, Callable[[Row], str]]]:
+def _columns(*, several: bool, signs: bool, scored: bool) -> list[tuple[str, Callable[[Row], str]]]:
     """Title and content of each column before the description; the last ones go where they do not fit."""
     columns: list[tuple[str, Callable[[Row], str]]] = [
         ("neuron", lambda row: f"{row['neuron']:>6}"),
         *([(" layer", lambda row: f" {row['layer']:>5}")] if several else []),
+        *([(" end", lambda row: f"   {'-' if row['sign'] == 'negative' else '+'}")] if signs else []),
         ("  kind    ", lambda row: f"  {row['kind']:<8}"),
         ("       q", lambda row: f" {findings.sure(row['q']):>7}"),
         ("  cover", lambda row: f"{findings.percent(row['coverage']):>7}"),
@@ -98,7 +100,7 @@ def _near(near: list[Row], *, several: bool) -> list[str]:
     """A line for each neuron that came near, with what would have to differ."""
     lines = ["", "nearest misses:"] if near else []
     for row in near:
-        at = f" of {plain(row['model'])}, layer {row['layer']}" if several else ""
+        at = f" of {plain(findings.place(row))}" if several else ""
         kind = "" if row["likely_kind"] == "none" else f"{row['likely_kind']}, "
         lines += _wrapped(f"neuron {row['neuron']}{at}: {kind}{spoken(plain(row['reason']))}", "  ", "    ")
     return lines
@@ -241,8 +243,8 @@ def _why_none(con: duckdb.DuckDBPyConnection, number: int, layer: int | None, mo
     at = "".join(
         f", {name} {value}" for name, value in (("layer", layer), ("model", model)) if value is not None
     )
-    places = findings.rows(con, "select distinct model, layer from similarity order by model, layer")
-    where = "; ".join(f"{plain(row['model'])}, layer {row['layer']}" for row in places) or "no layer"
+    places = findings.rows(con, "select distinct model, layer, sign from similarity order by model, layer")
+    where = "; ".join(plain(findings.place(row)) for row in places) or "no layer"
     return f"neuron {number}{at} is not in the last run, which had NEURONS={looked_at} of {where}"
 
 
@@ -271,7 +273,7 @@ def _headlines(con: duckdb.DuckDBPyConnection, row: Row, own: Row) -> list[str]:
         for column, (name, _) in findings.TESTS.items()
     ]
     lines = [
-        f"{plain(row['model'])}, layer {row['layer']}, neuron {row['neuron']}: {spoken(plain(what))}",
+        f"{plain(findings.place(row))}, neuron {row['neuron']}: {spoken(plain(what))}",
         ", ".join(scores),
         f"p {findings.sure(row['p'])}; of each test: {', '.join(p)}",
     ]

@@ -107,7 +107,7 @@ SCAN = Stage(
     "020",
     "samples",
     where={"source": "scan"},
-    settings=("model", "weights", "layer", *texts.SETTINGS, "samples", "max_tokens", "batch_tokens"),
+    settings=("model", "weights", "layer", "sign", *texts.SETTINGS, "samples", "max_tokens", "batch_tokens"),
     uses=("device", "neurons"),
     shards=_parts,
     worker=_worker,

@@ -278,7 +278,7 @@ STAGE = Stage(
     "encodings",
     reads=("variants", "samples"),
     settings=("model", "weights", "exact_tokens"),
-    uses=("layer", "precision", "device"),
+    uses=("layer", "sign", "precision", "device"),
     shards=_shards,
     worker=_worker,
     ready=_ready,

@@ -20,7 +20,7 @@ from pipeline.models.phrases import Batch, Phrase, Text
 from pipeline.tables import query
 
 # settings that decide activations, and settings that only decide where and how fast they are computed
-SETTINGS = ("model", "weights", "layer", "precision")
+SETTINGS = ("model", "weights", "layer", "sign", "precision")
 USES = ("device", "memory_mb", "batch_tokens")
 _BY_TEXT = """
 with wanted as (

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from pipeline import __version__
 from pipeline.config import Config
 from pipeline.errors import UserError
-from pipeline.results import folders
+from pipeline.output import tell
+from pipeline.results import findings, folders
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 FORMS = ("neuronpedia", "neuron-record")
 _OF_ONE_MODEL = ("neuron-record",)  # has no place for a model's name
+_OF_POSITIVE = ("neuron-record",)
 
 
 def write(form: str, config: Config, tables: Mapping[str, pa.Table], folder: Path) -> int:
@@ -34,8 +36,11 @@ def write(form: str, config: Config, tables: Mapping[str, pa.Table], folder: Pat
     n_neurons, places = 0, []
     with folders.replaced(folder, folders.is_a(form)) as new:
         for each in layers(config, tables):
+            if each.sign == "negative" and form in _OF_POSITIVE:
+                tell(f"{form} has no place for the negative ends of neurons: left out of layer {each.layer}")
+                continue
             n_neurons += _writer(form)(each, new)
-            places.append(f"{each.model_name}, layer {each.layer}")
+            places.append(findings.place(dict(model=each.model_name, layer=each.layer, sign=each.sign)))
         folders.mark(new, form, places=places, feature_neurons=__version__)
     return n_neurons
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import and_
 from typing import Any
 
 import numpy as np
@@ -35,17 +36,20 @@ _SAMPLE = [
 
 
 def layers(config: Config, tables: Mapping[str, pa.Table]) -> Iterator[Contents]:
-    """The results of each model and layer that a run looked at, in order; read when they are asked for."""
+    """The results of each model, layer and end that a run looked at, in order; read when they are asked
+    for."""
     shapes = models(tables)
     for part in _parts(tables):
         samples, described = part["samples"], part["descriptions"]
         wanted = neuroscope_site.only(samples, config.neuron_ranges)
-        places = wanted.select(["model", "layer"]).group_by(["model", "layer"]).aggregate([])
-        for place in places.sort_by([("model", "ascending"), ("layer", "ascending")]).to_pylist():
-            own = (pc.field("model") == place["model"]) & (pc.field("layer") == place["layer"])
+        key = ["model", "layer", "sign"]
+        places = wanted.select(key).group_by(key).aggregate([])
+        by_key = [("model", "ascending"), ("layer", "ascending"), ("sign", "descending")]
+        for place in places.sort_by(by_key).to_pylist():
+            own = reduce(and_, [pc.field(name) == place[name] for name in key])
             rows = wanted.filter(own), described.filter(own)
-            of_layer = dataclasses.replace(config, layer=str(place["layer"]))
-            yield Contents(of_layer, place["model"], place["layer"], *rows, shapes[place["model"]])
+            of_part = dataclasses.replace(config, layer=str(place["layer"]), sign=place["sign"])
+            yield Contents(of_part, *place.values(), *rows, shapes[place["model"]])
 
 
 def models(tables: Mapping[str, pa.Table]) -> dict[str, tuple[int, int]]:
@@ -66,11 +70,13 @@ def _parts(tables: Mapping[str, pa.Table]) -> Sequence[Mapping[str, pa.Table]]:
 
 @dataclass(frozen=True)
 class Contents:
-    """One layer's results, by neuron; what the model says is None where the model is not available."""
+    """The results of one end of a layer's neurons; what the model says is None where the model is not
+    available."""
 
     config: Config
     model_name: str
     layer: int
+    sign: str
     sampled: pa.Table
     described: pa.Table
     shown: tuple[int, int]

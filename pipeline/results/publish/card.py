@@ -35,7 +35,7 @@ _OURS = {
 def text(config: Config, tables: Tables, repo: str, tag: str) -> str:
     """The card in Markdown, with front matter that names a config for every table with rows."""
     rows = {table: tables.n_rows(table) for table in tables}
-    name = findings.place(config)
+    name = findings.asked(config)
     with database.over(config, tables) as con:
         layers, surest = findings.layers(con), findings.neurons(con)[:_SHOWN]
         steps = findings.rows(con, "from funnel order by model, layer, step")

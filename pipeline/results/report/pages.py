@@ -111,7 +111,7 @@ class _Content:
         """The models and layers that were looked at."""
         layers_of: dict[str, list[str]] = {}
         if not self.places:
-            return findings.place(self.config)
+            return findings.asked(self.config)
         for model, layer in self.places:
             layers_of.setdefault(model, []).append(str(layer))
         return "; ".join(
