@@ -1,8 +1,8 @@
 """Results in Neuronpedia's export layout, as its importer and viewers read it.
 
-`{model}/{layer}-{set}/` (the negative ends of neurons are a set of their own) with release, model, sourceset and source as JSON lines, and batches of features,
-activations and explanations as gzipped ones. Histograms and logits come from the model where it is
-available.
+`{model}/{layer}-{set}/` with release, model, sourceset and source as JSON lines, and batches of features,
+activations and explanations as gzipped ones. The negative ends of neurons are a set of their own. Histograms
+and logits come from the model where it is available.
 
 Its importer takes a file's columns from the first line and fails on a file without one. In its database
 everything belongs to a user (the setting `creator`). Kinds and models of explanations are rows of their
@@ -27,7 +27,8 @@ from pipeline.errors import UserError
 from pipeline.progress import progress
 from pipeline.results.export.contents import Contents
 
-SETS = {"positive": "feature-neurons", "negative": "feature-neurons-negative"}  # `neurons` is reserved
+NAME = "feature-neurons"  # `neurons` is reserved
+SETS = {"positive": NAME, "negative": f"{NAME}-negative"}
 _BATCH = 1024  # features of a batch
 _BINS = 50
 _TOP = 10  # tokens whose logits a neuron raises and lowers most
@@ -81,7 +82,7 @@ def _describe(results: Contents, target: Path) -> None:
     own_set = SETS[results.sign]
     text = "MLP neurons whose strongest texts are alike, verified by substitution"
     files: dict[str, dict[str, Any]] = {
-        "release": {"name": SETS["positive"], "description": text, "creatorName": SETS["positive"], "visibility": "PRIVATE"},
+        "release": {"name": NAME, "description": text, "creatorName": NAME, "visibility": "PRIVATE"},
         "model": {
             "id": model,
             "displayName": name,
@@ -94,9 +95,9 @@ def _describe(results: Contents, target: Path) -> None:
         "sourceset": {
             "modelId": model,
             "name": own_set,
-            "releaseName": SETS["positive"],
+            "releaseName": NAME,
             "description": text,
-            "creatorName": SETS["positive"],
+            "creatorName": NAME,
             "visibility": "PRIVATE",
         },
         "source": {"id": source, "modelId": model, "setName": own_set, "visibility": "PRIVATE"},
@@ -171,7 +172,7 @@ def _explanation(results: Contents, neuron: int) -> Iterator[dict[str, Any]]:
             "index": str(neuron),
             "authorId": results.config.creator,
             "description": row["description"],
-            "notes": f"{row['describer_model'] or row['describer']}, by {SET} {__version__}",
+            "notes": f"{row['describer_model'] or row['describer']}, by {NAME} {__version__}",
         }
 
 
