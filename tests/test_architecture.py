@@ -58,6 +58,7 @@ VENDORS = {
     "transformers": {"models.language_model", "models.tokens", "models.weights", "models.cached_passes"},
     "safetensors": {"models.weights"},
     "gensim": {"language.fasttext"},
+    "regex": {"language.word"},
     "datasets": {"language.texts", "language.tokenised"},
     "tqdm": {"progress"},
     "duckdb": {

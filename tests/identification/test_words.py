@@ -60,6 +60,20 @@ def test_empty_tokens_do_no_harm():
     assert [w["text"] for w in words(["", " red", "", " fox", ""])] == ["red", "fox"]
 
 
+def test_what_is_written_without_blanks_is_divided_by_the_vocabulary():
+    phrase = map_row(0, tokens=["我们", "是", "中国", "人。", "红"], text_before="", text_after="色")
+    phrase["mat_index"] = 2
+    found = find_words(rows("maps", phrase), word.Known(["我们", "中国", "红色", "other"])).to_pylist()
+    assert [
+        (w["word"], w["first_token"], w["end_token"], w["replaceable"], w["is_mat"]) for w in found
+    ] == [
+        ("我们", 0, 1, True, False),
+        ("是", 1, 2, True, False),
+        ("中国", 2, 3, True, True),
+        ("人", 3, 4, False, False),  # shares its token with a full stop; 红 goes on beyond the edge
+    ]
+
+
 @given(st.lists(st.text(alphabet=" aé'_1.\n\ufffdZ", max_size=4), max_size=11), st.data())
 @settings(max_examples=100, deadline=None)
 def test_words_are_those_of_the_whole_text_that_lie_inside_the_map(tokens, data):
