@@ -41,12 +41,15 @@ class Known:
     """Those of some words, in lower case, that are of scripts without blanks."""
 
     def __init__(self, words: Iterable[str] = ()) -> None:
-        self.words = frozenset(filter(unspaced, words))
-        self._longest = min(_LONGEST, max(map(len, self.words), default=0))
+        self.words = frozenset(name for name in words if len(name) <= _LONGEST and unspaced(name))
+        self._longest: dict[str, int] = {}  # by the first letter
+        for name in self.words:
+            self._longest[name[0]] = max(len(name), self._longest.get(name[0], 0))
 
     def end(self, text: str, start: int, stop: int) -> int | None:
         """Where the longest of them that begins at `start` ends, by `stop` at most; None for none."""
-        for end in range(min(stop, start + self._longest), start, -1):
+        longest = self._longest.get(text[start].lower(), 0)
+        for end in range(min(stop, start + longest), start, -1):
             if text[start:end].lower() in self.words and _may_end(text, end, stop):
                 return _HALF.match(text, end, stop).end()
         return None
