@@ -2,7 +2,7 @@
 -- measured, so their averages say nothing of what other words keep.
 -- reads:  candidates, maps, words, variants
 -- writes: unreplaced
--- grain:  one row per (model, layer, neuron)
+-- grain:  one row per (model, layer, neuron) of whose MAPs no word could be replaced
 -- note:   select string_agg(format('in {} nothing could be replaced: {}', n, reason), '; ' order by n desc, reason)
 --         from (select reason, count(*) as n from unreplaced group by reason)
 with counted as (

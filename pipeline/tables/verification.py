@@ -129,7 +129,7 @@ TABLES = (
     ),
     Table(
         "unreplaced",
-        "one row per candidate in whose MAPs no word could be replaced",
+        "one row per (model, layer, neuron) of whose MAPs no word could be replaced",
         NEURON_KEY,
         (
             *NEURON,
