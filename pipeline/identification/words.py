@@ -20,6 +20,7 @@ from pipeline.config import Config
 from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage, runs_of
 from pipeline.language import word
+from pipeline.tables.columns import SAMPLE_KEY
 
 
 def find_words(maps: pa.Table, known: word.Known | None = None) -> pa.Table:
@@ -70,6 +71,22 @@ def _note(data: pa.Table, inputs: Inputs, settings: Config) -> str:
     return f"{len(data) - kept} cannot be replaced (digits, odd tokens)"
 
 
+def _warn(data: pa.Table, inputs: Inputs, settings: Config) -> list[str]:
+    """That most MAPs hold no word that can be replaced, and why as far as it is known."""
+    maps = inputs["maps"]
+    with_words = data.filter(data["replaceable"]).group_by(list(SAMPLE_KEY)).aggregate([])
+    if 2 * len(with_words) >= len(maps):
+        return []
+    n_cut = pc.sum(pc.match_substring(maps["phrase"], "\ufffd")).as_py() or 0
+    said = f"{len(maps) - len(with_words):,} of {len(maps):,} MAPs hold no word that can be replaced"
+    if 2 * n_cut < len(maps):
+        return [f"{said}: letters only, in tokens of its own; what they show is tokens and spelling"]
+    return [
+        f"{said}, as {n_cut:,} hold half characters: the model's tokenizer cuts the letters of this script "
+        "into bytes, which are no words; take a MODEL whose tokenizer knows the script, or another TEXT"
+    ]
+
+
 STAGE = Stage(
     __name__,
     "125",
@@ -78,4 +95,5 @@ STAGE = Stage(
     shards=runs_of("maps", 4096),
     worker=_worker,
     note=_note,
+    warn=_warn,
 )
