@@ -128,7 +128,7 @@ def test_words_of_what_is_written_without_blanks_are_found_by_how_often_they_sta
     """Two words of two characters each, two of Thai and one of Katakana, in any order."""
     draw = random.Random(0)
     names = ["中国", "老师", "ประเทศ", "สวัสดี", "コーヒー", "我", "去"]
-    texts = ["".join(draw.choices(names, k=8)) + "。red fox" for _ in range(400)]
+    texts = ["".join(draw.sample(names, 7)) + "。red fox" for _ in range(400)]
     found = fasttext.train(texts, 0)
     assert set(found.words) == {*names, "red", "fox"}
     again = fasttext.train(texts, 0)
