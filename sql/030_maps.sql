@@ -1,6 +1,7 @@
 -- The token that drives each neuron hardest, with its neighbours in the text, one per sample.
 -- A MAP that has the MAT of a higher-ranking one and shares at least max_overlap of its words with it
--- is a duplicate. A sample whose activation at the MAT is no finite number has no peak and is left out.
+-- is a duplicate; without blanks between words each character counts as one. A sample whose activation at
+-- the MAT is no finite number has no peak and is left out.
 -- reads:  samples
 -- writes: maps
 -- grain:  one row per (model, layer, neuron, rank)
@@ -43,7 +44,10 @@ phrases as materialized (
         *,
         array_to_string(tokens, '') as phrase,
         lower(trim(mat)) as peak,
-        list_distinct(regexp_extract_all(lower(phrase), '\p{L}+')) as spoken
+        list_distinct(regexp_extract_all(
+            lower(phrase),
+            '[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]|\p{L}+'
+        )) as spoken
     from cut
 ),
 same as (

@@ -127,6 +127,17 @@ TABLES = (
             column("p", pa.float64(), "chance of it if related words and controls are alike to the neuron"),
         ),
     ),
+    Table(
+        "unreplaced",
+        "one row per (model, layer, neuron) of whose MAPs no word could be replaced",
+        NEURON_KEY,
+        (
+            *NEURON,
+            column("n_words", pa.int32(), "words of its distinct MAPs"),
+            column("n_replaceable", pa.int32(), "those with letters only and tokens of their own"),
+            column("reason", pa.string(), "why none of them could be replaced"),
+        ),
+    ),
     Table("averages", "one row per (model, layer, neuron)", NEURON_KEY, AVERAGES),
     Table(
         "normalised",

@@ -100,6 +100,37 @@ def test_words_that_cannot_be_replaced_and_near_duplicates_have_no_variants():
     assert variants([word("red", 0)], near("red", "green"), maps=[map_row(0, duplicate=True)]) == []
 
 
+def unreplaced(words, *kinds):
+    made = [variant(number, kind) for number, kind in enumerate(("baseline", *kinds))]
+    return run_sql(
+        "275_unreplaced.sql",
+        {
+            "candidates": rows("candidates", CANDIDATE),
+            "maps": rows("maps", map_row(0), map_row(1, duplicate=True)),
+            "words": rows("words", *words),
+            "variants": rows("variants", *made),
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "counts", "reason"),
+    [
+        ([word("red", 0, rank=1)], (0, 0), "its MAPs hold no word"),  # a near duplicate does not count
+        ([word("x1", 0, replaceable=False)], (1, 0), "no word has letters only and tokens of its own"),
+        (
+            [word("x1", 0, replaceable=False), word("qua", 1)],
+            (2, 1),
+            "no word that has letters only and tokens of its own has a vector",
+        ),
+    ],
+)
+def test_a_neuron_in_whose_maps_nothing_could_be_replaced_has_the_reason(words, counts, reason):
+    [found] = unreplaced(words)
+    assert (found["n_words"], found["n_replaceable"], found["reason"]) == (*counts, reason)
+    assert unreplaced(words, "synonym") == []
+
+
 def averages(given):
     [found] = run_sql("270_averages.sql", {"retentions": retentions(given)})
     return found
