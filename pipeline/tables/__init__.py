@@ -25,5 +25,5 @@ def check(name: str, data: pa.Table) -> pa.Table:
 
 
 def empty(name: str) -> pa.Table:
-    """Table `name` without rows."""
-    return TABLES[name].schema.empty_table()
+    """Table or view `name` without rows."""
+    return (TABLES.get(name) or VIEWS[name]).schema.empty_table()
