@@ -1,6 +1,6 @@
 -- Verified neurons in whose MAPs no word could be replaced, and why: of these only the MAPs themselves were
 -- measured, so their averages say nothing of what other words keep.
--- reads:  candidates, maps, words, variants
+-- reads:  candidates, maps, words, places
 -- writes: unreplaced
 -- grain:  one row per (model, layer, neuron) of whose MAPs no word could be replaced
 -- note:   select string_agg(format('in {} nothing could be replaced: {}', n, reason), '; ' order by n desc, reason)
@@ -18,8 +18,8 @@ with counted as (
 ),
 replaced as (
     select distinct model, layer, neuron
-    from variants
-    where kind != 'baseline'
+    from places
+    where place > 0
 )
 select
     model, layer, neuron, n_words, n_replaceable,
