@@ -17,6 +17,7 @@ from pipeline import setting_checks
 from pipeline.errors import UserError
 from pipeline.resources import resource
 from pipeline.setting_fields import fixed, option
+from pipeline.text_forms import form
 
 EMBEDDED = "demo"
 KINDS = ("word", "token", "spelling", "set", "phrase", "several")
@@ -24,7 +25,6 @@ THRESHOLDS = {
     "similarity": 0.6,
     "activation": 0.3,
 }  # where only the other one is given, or chance cannot tell
-TEXT_FORMS = (".parquet", ".jsonl", ".txt")
 LAST_NEURON, LAST_LAYER = 2**31 - 1, 9999
 # The tokenised data sets that Neuroscope's Data Index counts in, by the model's name.
 TOKENISED = {
@@ -112,7 +112,12 @@ class Config:
     text: str = option(
         EMBEDDED,
         "text that the scan reads and word vectors are trained on: demo, a file or folder of Parquet, "
-        "JSON lines or plain text, or a data set on the Hub",
+        "JSON, CSV, plain text or save_to_disk, or a data set on the Hub",
+    )
+    text_column: str = option("text", "column of TEXT that holds the texts")
+    text_config: str | None = option(None, "configuration of TEXT on the Hub, where it has several")
+    text_split: str | None = option(
+        None, "split of TEXT, on the Hub or in a folder of save_to_disk; by default train"
     )
     bad_rows: str = option(
         "refuse", "rows of TEXT without a text: refuse or skip (counted)", choices=("refuse", "skip")
@@ -224,9 +229,7 @@ class Config:
             setting_checks.within_limits(each, value)
         if self.max_cost is not None and self.prices is None:
             raise UserError("MAX_COST needs PRICE, such as 0.1,0.4: USD per million tokens read, written")
-        for name in ("model", "text", "data", "describer_model", "creator"):
-            if not getattr(self, name):
-                raise UserError(f"{name.upper()} is empty; leave it out to use {DEFAULTS[name]!r}")
+        setting_checks.not_empty(self)
         if not self.describer_model.isprintable():
             raise UserError(f"DESCRIBER_MODEL is {self.describer_model!r}; no model has such a name")
         if self.fasttext != "train" and not Path(self.fasttext).is_file():
@@ -293,9 +296,7 @@ class Config:
         if self.text == EMBEDDED:
             return resource("data/demo") / "text"
         path = setting_checks.path("TEXT", self.text)
-        looks_like_path = (
-            path.is_absolute() or self.text.startswith((".", "~")) or path.suffix in TEXT_FORMS
-        )
+        looks_like_path = path.is_absolute() or self.text.startswith((".", "~")) or form(path)
         return path if path.exists() or looks_like_path else None
 
     @property

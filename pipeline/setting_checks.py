@@ -43,6 +43,25 @@ def path(name: str, given: str) -> Path:
         raise UserError(f"{name} is {given!r}: {exc}") from exc
 
 
+def not_empty(settings: Any) -> None:
+    """Raise UserError for a setting of Config that is an empty text where it names something."""
+    needed = (
+        "model",
+        "text",
+        "text_column",
+        "text_config",
+        "text_split",
+        "data",
+        "describer_model",
+        "creator",
+    )
+    for each in dataclasses.fields(settings):
+        value = getattr(settings, each.name)
+        if each.name in needed and isinstance(value, str) and not value.strip():
+            default = f" to use {each.default!r}" if each.default else ""
+            raise UserError(f"{each.name.upper()} is empty; leave it out{default}")
+
+
 def within_limits(field_: dataclasses.Field, value: Any) -> None:
     """Raise UserError unless a value is a choice of its field and within its limits; None always is."""
     name, choices = field_.name.upper(), field_.metadata["choices"]

@@ -23,22 +23,13 @@ with neurons as (
     left join chances using (model, layer, neuron)
     group by all
 ),
-counted as (
-    select
-        *,
-        count(*) over (partition by model, layer) as n_neurons,
-        1 + count(*) filter (p > 0.5) over (partition by model, layer) as n_high,
-        least(n_neurons, greatest(n_neurons / 2, 2 * n_high)) as n_of_none,
-        count(*) over (partition by model, layer order by p) as n_as_low
+shared as (
+    select *, share_of_none(p, model, layer) as share
     from neurons
 ),
 rated as (
-    select
-        *,
-        least(1, min(p * n_of_none / n_as_low) over (
-            partition by model, layer order by p range between current row and unbounded following
-        )) as q
-    from counted
+    select *, q_of(share, p, model, layer) as q
+    from shared
 ),
 layers as (
     select distinct model, layer, true as has_chance

@@ -2,10 +2,9 @@
 -- That related words keep the activation counts with the likeness of the MATs' words: the product of both p is
 -- Fisher's (1932), and a neuron has the better of the first alone and both together, each with its weight. Where
 -- there is but one word to compare, the test of substitution stands in its place.
--- q is Benjamini and Hochberg's (1995) over the layer, with twice the neurons whose p is above a half in place of
--- all (Storey 2002), since p is even among those that stand for nothing; at least half of all. A thing that covers less than COVERAGE is not found. Of
--- the kinds that are as unlikely as what is found, a neuron is the simplest that covers nearly as much as any;
--- what its MATs are goes before what they come after.
+-- q is over the layer (prelude.sql). A thing that covers less than COVERAGE is not found. Of the kinds that are
+-- as unlikely as what is found, a neuron is the simplest that covers nearly as much as any; what its MATs are
+-- goes before what they come after.
 -- reads:  similarity, chances, substitution
 -- writes: verdicts
 -- grain:  one row per (model, layer, neuron)
@@ -51,25 +50,16 @@ neurons as (
     left join joined using (model, layer, neuron)
     group by model, layer, neuron
 ),
-counted as (
-    select
-        *,
-        count(*) over (partition by model, layer) as n_neurons,
-        1 + count(*) filter (p > 0.5) over (partition by model, layer) as n_high,
-        least(n_neurons, greatest(n_neurons / 2, 2 * n_high)) as n_of_none,
-        count(*) over (partition by model, layer order by p) as n_as_low
+shared as (
+    select *, share_of_none(p, model, layer) as share, n_of_none(p, model, layer) as n_none
     from neurons
 ),
 rated as (
-    select
-        *,
-        least(1, min(p * n_of_none / n_as_low) over (
-            partition by model, layer order by p range between current row and unbounded following
-        )) as q
-    from counted
+    select *, q_of(share, p, model, layer) as q
+    from shared
 ),
 limits as (
-    select *, $fdr * count(*) filter (q <= $fdr) over (partition by model, layer) / n_of_none as found_p
+    select *, $fdr * count(*) filter (q <= $fdr) over (partition by model, layer) / n_none as found_p
     from rated
 ),
 likely as (

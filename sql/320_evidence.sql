@@ -1,7 +1,7 @@
 -- What speaks for each selected neuron: its MATs and distinct MAPs, and the variants that activate it
 -- more than their originals, each with the rank of its MAP. The MAPs that show what it stands for are its own;
 -- all are where nothing was found that it stands for.
--- reads:  selected, verdicts, marked, variants, retentions
+-- reads:  selected, verdicts, marked, maps, places, retentions
 -- writes: evidence
 -- grain:  one row per (model, layer, neuron)
 with phrases as (
@@ -16,14 +16,31 @@ with phrases as (
     from marked
     group by model, layer, neuron
 ),
+replaced as (
+    select
+        model, layer, neuron, rank, blank, first_token, end_token,
+        unnest(variants) as variant,
+        unnest(replacements) as replacement
+    from places
+),
+raised as materialized (
+    select
+        model, layer, neuron, rank, variant, activation, first_token, end_token,
+        blank || replacement as replacement
+    from retentions
+    join replaced using (model, layer, neuron, rank, variant)
+    where raised
+),
 above as (
     select
         model, layer, neuron,
-        list(variants.phrase order by retentions.activation desc, rank, variant) as raised_phrases,
-        list(rank order by retentions.activation desc, rank, variant) as raised_ranks
-    from retentions
-    join variants using (model, layer, neuron, rank, variant)
-    where raised
+        list(
+            with_text(tokens, start, first_token, end_token, replacement)
+            order by activation desc, rank, variant
+        ) as raised_phrases,
+        list(rank order by activation desc, rank, variant) as raised_ranks
+    from raised
+    join maps using (model, layer, neuron, rank)
     group by model, layer, neuron
 )
 select

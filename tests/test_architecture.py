@@ -25,6 +25,7 @@ FLOOR = {
     "printable",
     "progress",
     "resources",
+    "text_forms",
 }
 TABLES = {"tables", *FLOOR}
 GROUND = {"models", "language", "web"}
@@ -37,7 +38,8 @@ DIRECTIONS = {
     "resources": set(),
     "setting_checks": {"errors"},
     "setting_fields": set(),
-    "config": {"setting_checks", "setting_fields", "errors", "resources"},
+    "text_forms": set(),
+    "config": {"setting_checks", "setting_fields", "text_forms", "errors", "resources"},
     "tables": FLOOR,
     "web": {*TABLES, "__init__"},
     "language": {*TABLES, "web"},
@@ -57,6 +59,7 @@ VENDORS = {
     "transformers": {"models.language_model", "models.tokens", "models.weights", "models.cached_passes"},
     "safetensors": {"models.weights"},
     "gensim": {"language.fasttext"},
+    "regex": {"language.word"},
     "datasets": {"language.texts", "language.tokenised"},
     "tqdm": {"progress"},
     "duckdb": {

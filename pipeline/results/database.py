@@ -63,8 +63,9 @@ def macros() -> str:
 
 
 def views() -> Iterable[str]:
-    """Statements that make the views."""
-    return [f"create or replace view {view.writes} as\n{view.text.rstrip()};\n" for view in query.views()]
+    """Statements that make the views, after those that make the macros that they are written with."""
+    made = [f"create or replace view {view.writes} as\n{view.text.rstrip()};\n" for view in query.views()]
+    return [query.prelude(), *made]
 
 
 def _key(tables: Tables) -> str:

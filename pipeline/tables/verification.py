@@ -9,14 +9,17 @@ from pipeline.tables.columns import (
     INTEGERS,
     NEURON,
     NEURON_KEY,
+    SAMPLE,
+    SAMPLE_KEY,
     SCORES,
     SURE,
+    TEXTS,
     VARIANT,
     VARIANT_KEY,
     column,
     nullable,
 )
-from pipeline.tables.schema import Table
+from pipeline.tables.schema import Column, Table
 
 TABLES = (
     Table(
@@ -36,22 +39,29 @@ TABLES = (
         ),
     ),
     Table(
-        "variants",
-        "one row per (model, layer, neuron, rank, variant)",
-        VARIANT_KEY,
+        "places",
+        "one row per (model, layer, neuron, rank, place)",
+        (*SAMPLE_KEY, "place"),
         (
-            *VARIANT,
-            column("kind", pa.string(), "baseline, synonym, relative or control"),
-            nullable("word_index", pa.int32(), "the word replaced; null for the baseline"),
-            nullable("word", pa.string(), "that word in lower case"),
-            nullable("replacement", pa.string(), "what stands there now, blank and casing kept"),
+            *SAMPLE,
+            column("place", pa.int32(), "word_index + 1 of the word replaced; 0: the MAP as it is"),
+            nullable("word", pa.string(), "that word in lower case; null for the MAP as it is"),
+            nullable("blank", pa.string(), "what stands before it, and before each replacement"),
             nullable("first_token", pa.int32(), "first token replaced"),
             nullable("end_token", pa.int32(), "one past the last token replaced"),
             column("phrase_start", pa.int32(), "first token of the MAP in the sample"),
             column("phrase_end", pa.int32(), "one past its last token in the sample"),
-            column("phrase", pa.string(), "the MAP with the replacement"),
             nullable("is_mat", pa.bool_(), "the word replaced holds the MAT"),
             nullable("upto_mat", pa.bool_(), "the word replaced starts at or before the MAT"),
+            column("variants", INTEGERS, "numbers of the variants, which ascend; 0: the MAP as it is"),
+            Column(
+                "replacements",
+                TEXTS,
+                "what stands there in each, casing kept: synonyms, relatives, controls",
+                null_items=True,
+            ),
+            column("n_synonyms", pa.int32(), "how many of them are synonyms"),
+            column("n_relatives", pa.int32(), "how many of those after the synonyms are relatives"),
         ),
     ),
     Table(
@@ -125,6 +135,17 @@ TABLES = (
                 "effect", pa.float64(), "mean retention of related words less that of controls, over words"
             ),
             column("p", pa.float64(), "chance of it if related words and controls are alike to the neuron"),
+        ),
+    ),
+    Table(
+        "unreplaced",
+        "one row per (model, layer, neuron) of whose MAPs no word could be replaced",
+        NEURON_KEY,
+        (
+            *NEURON,
+            column("n_words", pa.int32(), "words of its distinct MAPs"),
+            column("n_replaceable", pa.int32(), "those with letters only and tokens of their own"),
+            column("reason", pa.string(), "why none of them could be replaced"),
         ),
     ),
     Table("averages", "one row per (model, layer, neuron)", NEURON_KEY, AVERAGES),

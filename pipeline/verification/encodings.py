@@ -1,6 +1,6 @@
 """The token ids of each variant, and how certain they are.
 
-In: `variants`, `samples`. Out: `encodings`. The ids of a text are found as in models/token_ids.py. The ids
+In: `places`, `samples`. Out: `encodings`. The ids of a text are found as in models/token_ids.py. The ids
 of a replacement are put into the word's place and compared with tokenising the text around it: where that
 gives other ids, those are used (`retokenised`), and where these cannot be separated from what surrounds
 them the variant is `lossy`.
@@ -28,22 +28,16 @@ from pipeline.models.language_model import LanguageModel
 from pipeline.models.pieces import Pieces
 from pipeline.models.token_ids import Identities
 from pipeline.tables.columns import SAMPLE_KEY
+from pipeline.verification import variants
 from pipeline.verification.placed import Placed, Splice
 
-_SPAN = ["variant", "replacement", "first_token", "end_token", "phrase_start", "phrase_end"]
 _SHARD_ROWS = 16384
 _OF_SAMPLE = ["text_id", "token_ids", "tokens", "text_start"]
 
 
 def _shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
     """Runs of variants; each phrase is in one run."""
-    variants = inputs["variants"].select([*SAMPLE_KEY, *_SPAN])
-    starts = [*np.flatnonzero(variants["variant"].to_numpy() == 0).tolist(), len(variants)]
-    begin = 0
-    for stop in starts[1:]:
-        if stop - begin >= _SHARD_ROWS or stop == len(variants):
-            yield variants.slice(begin, stop - begin)
-            begin = stop
+    yield from variants.in_runs(inputs.columns("places", variants.COLUMNS), _SHARD_ROWS)
 
 
 def _worker(inputs: Inputs, settings: Config) -> Worker:
@@ -276,7 +270,7 @@ STAGE = Stage(
     __name__,
     "230",
     "encodings",
-    reads=("variants", "samples"),
+    reads=("places", "samples"),
     settings=("model", "weights", "exact_tokens"),
     uses=("layer", "sign", "precision", "device"),
     shards=_shards,

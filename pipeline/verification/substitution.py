@@ -1,6 +1,6 @@
 """Do related words keep the activation where unrelated ones of like frequency lose it?
 
-In: `variants`, `retentions`, `maps`. Out: `substitution`: one test for each verified neuron whose MATs are
+In: `places`, `retentions`, `maps`. Out: `substitution`: one test for each verified neuron whose MATs are
 words. For each word that holds a MAT, what related words keep, which are its synonyms and its relatives, is
 compared with what its controls keep: each as a share of the way from the median of the controls in that
 MAP, 0, to the MAP itself, 1, since what is left without the word differs from MAP to MAP. A replacement
@@ -28,6 +28,7 @@ from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage
 from pipeline.language.spelling import spelled_alike
 from pipeline.tables.columns import NEURON_KEY, SAMPLE_KEY, VARIANT_KEY
+from pipeline.verification import variants
 
 _FIRST, _MORE = 2_000, 20_000  # shuffles, and where few of the first reach the statistic
 _FEW = 20
@@ -78,10 +79,11 @@ def _shards(inputs: Inputs, settings: Config) -> Any:
     retentions = retentions.filter(
         pc.field("retention").is_valid() & pc.coalesce(pc.field("is_mat"), False)
     ).select([*VARIANT_KEY, "kind", "retention", "baseline"])
-    variants = inputs["variants"].select([*VARIANT_KEY, "word", "replacement"])
+    places = inputs["places"].filter(pc.coalesce(pc.field("is_mat"), False))
+    replaced = variants.of_places(places).select([*VARIANT_KEY, "word", "replacement"])
     maps = inputs["maps"].select([*SAMPLE_KEY, "mat"])
     yield (
-        retentions.join(variants, list(VARIANT_KEY))
+        retentions.join(replaced, list(VARIANT_KEY))
         .join(maps, list(SAMPLE_KEY))
         .sort_by([(name, "ascending") for name in VARIANT_KEY])
     )
@@ -148,7 +150,7 @@ STAGE = Stage(
     __name__,
     "265",
     "substitution",
-    reads=("retentions", "variants", "maps"),
+    reads=("retentions", "places", "maps"),
     settings=("seed",),
     shards=_shards,
     worker=_worker,

@@ -4,7 +4,7 @@ In: `candidates`, `maps`, `words`, `vocabulary`. Out: `synonyms`. Neighbours are
 product; relatives (`relatives.py`) may be among them. Controls are unrelated: drawn, with a seed per word,
 from the less similar half of the words of similar frequency. Words without a vector have none of these.
 There are more relatives and controls than are put into one MAP, as the MAPs of a word take turns
-(`sql/220_variants.sql`).
+(`sql/220_places.sql`).
 """
 
 from __future__ import annotations

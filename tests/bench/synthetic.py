@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.tables import TABLES
+from pipeline.verification import variants
 
 MAPS = 20
 KEY = ["model", "layer", "neuron", "rank", "variant"]
@@ -155,9 +156,14 @@ def synonyms(layer: Layer) -> pa.Table:
     return _table("synonyms", columns)
 
 
-def encodings(file: Path) -> pa.Table:
+def _variants(places: Path) -> pa.Table:
+    """The key of each variant of a file of places."""
+    return variants.of_places(pq.read_table(places, columns=variants.COLUMNS)).select(KEY)
+
+
+def encodings(places: Path) -> pa.Table:
     """What stands for each variant; only its key and how sure it is are read."""
-    key = pq.read_table(file, columns=KEY)
+    key = _variants(places)
     n = len(key)
     columns = dict(
         {name: key[name] for name in KEY},
@@ -172,9 +178,9 @@ def encodings(file: Path) -> pa.Table:
     return _table("encodings", columns)
 
 
-def activations(file: Path, number: int) -> pa.Table:
+def activations(places: Path, number: int) -> pa.Table:
     """An activation for each variant, of which about a tenth are above their originals'."""
-    key = pq.read_table(file, columns=KEY)
+    key = _variants(places)
     draw = np.random.default_rng(number)
     found = np.where(key["variant"].to_numpy() == 0, 2.0, draw.uniform(0, 2.2, len(key)))
     columns = dict(
@@ -185,15 +191,72 @@ def activations(file: Path, number: int) -> pa.Table:
     return _table("activations", columns)
 
 
+def _each(layer: Layer, n: int) -> dict[str, pa.Array]:
+    """The key of each neuron, `n` times."""
+    return dict(
+        model=_same(_NAME, n * layer.neurons),
+        layer=_same(layer.number, n * layer.neurons, pa.int32()),
+        neuron=pa.array(np.repeat(np.arange(layer.neurons, dtype=np.int32), n)),
+    )
+
+
+def _shares(layer: Layer, n: int) -> pa.Array:
+    return pa.array(layer.draw.random(n))
+
+
+def vocabulary() -> pa.Table:
+    """Each word, with a short vector, since only the words are read."""
+    names = _names()
+    short = _lists(pa.array(np.zeros(len(names), np.float32)), 1)
+    found = dict(
+        word=names, rank=pa.array(range(len(names))), frequency=_same(0.1, len(names)), vector=short
+    )
+    return _table("vocabulary", found)
+
+
+def likeness(layer: Layer) -> pa.Table:
+    """Both tests of each neuron."""
+    n = 2 * layer.neurons
+    own = dict(test=pa.array(["phrases", "words"] * layer.neurons), n_units=_same(20, n))
+    return _table("likeness", _each(layer, 2) | own | dict(score=_shares(layer, n), p=_shares(layer, n)))
+
+
+def dominance(layer: Layer) -> pa.Table:
+    """All four tests of each neuron."""
+    n = 4 * layer.neurons
+    own = dict(test=pa.array(["before", "spelling", "token", "word"] * layer.neurons), thing=_same("a", n))
+    shares = dict(p=_shares(layer, n), coverage=_shares(layer, n), ranks=_ranks(n))
+    return _table("dominance", _each(layer, 4) | own | shares)
+
+
+def groups(layer: Layer) -> pa.Table:
+    """Three groups of each neuron, of which about half are clean."""
+    n = 3 * layer.neurons
+    own = dict(
+        number=pa.array(np.arange(n) % 3),
+        by=pa.array(["words", "phrases", "words"] * layer.neurons),
+        n_maps=_same(5, n),
+        n_units=_same(5, n),
+        clean=pa.array(layer.draw.random(n) < 0.5),
+        mats=_lists(_same(" a", 5 * n), 5),
+    )
+    shares = {name: _shares(layer, n) for name in ("score", "p", "coverage")}
+    return _table("groups", _each(layer, 3) | own | shares | dict(ranks=_ranks(n)))
+
+
+def _ranks(n: int) -> pa.Array:
+    return _lists(pa.array(np.tile(np.arange(5, dtype=np.int32), n)), 5)
+
+
+def substitution(layer: Layer) -> pa.Table:
+    """The test of each neuron."""
+    n = layer.neurons
+    shares = dict(effect=_shares(layer, n), p=_shares(layer, n))
+    return _table("substitution", _each(layer, 1) | dict(n_words=_same(5, n)) | shares)
+
+
 def descriptions(layer: Layer) -> pa.Table:
     """A description of each neuron."""
     n = layer.neurons
-    columns = dict(
-        model=_same(_NAME, n),
-        layer=_same(layer.number, n, pa.int32()),
-        neuron=pa.array(np.arange(n, dtype=np.int32)),
-        describer=_same("lexical", n),
-        description=_same("made up", n),
-        status=_same("ok", n),
-    )
-    return _table("descriptions", columns)
+    own = dict(describer=_same("lexical", n), description=_same("made up", n), status=_same("ok", n))
+    return _table("descriptions", _each(layer, 1) | own)

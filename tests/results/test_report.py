@@ -127,7 +127,7 @@ update feature_neurons set description = ({HOSTILE_SQL})[3], max_phrases = {HOST
 update groups set mats = {HOSTILE_SQL}, clean = true;
 insert into pages (model, layer, neuron, address, status)
     select model, layer, neuron, 'javascript:alert(1)', 'ok' from similarity;
-update variants set phrase = ({HOSTILE_SQL})[1], replacement = ({HOSTILE_SQL})[2];
+update places set replacements = [({HOSTILE_SQL})[2] for each in replacements] where place > 0;
 """
 
 

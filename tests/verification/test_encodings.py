@@ -38,10 +38,9 @@ def variant(number, start, end, word, replacement):
 def encoded(given_sample, *variants, config=None, model=None):
     """The rows of variants of a text, encoded by the embedded model or another one."""
     config = config or Config()
-    inputs = {"samples": rows("samples", given_sample), "variants": rows("variants", *variants)}
+    inputs = {"samples": rows("samples", given_sample)}
     work = encodings.Encoder(config, model, inputs["samples"]) if model else STAGE.worker(inputs, config)
-    made = pa.concat_tables([work(shard) for shard in STAGE.shards(inputs, config)])
-    return tables.check("encodings", made).to_pylist()
+    return tables.check("encodings", work(rows("variants", *variants))).to_pylist()
 
 
 def test_ids_of_the_sample_are_exact_and_ids_found_again_retokenised(demo):
@@ -151,8 +150,9 @@ def test_a_neuron_of_another_layer_has_its_own_texts_and_keys(demo):
         for layer in (0, 1)
         for row in (baseline(1, 4), variant(1, 1, 4, (2, 3), " green"))
     ]
-    inputs = {"samples": rows("samples", *pages), "variants": rows("variants", *asked)}
-    made = STAGE.worker(inputs, Config())(inputs["variants"]).to_pylist()
+    made = STAGE.worker({"samples": rows("samples", *pages)}, Config())(
+        rows("variants", *asked)
+    ).to_pylist()
     for layer, page in enumerate(pages):
         own = [row for row in made if row["layer"] == layer]
         assert [row["token_ids"] for row in own] == [

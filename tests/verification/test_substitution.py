@@ -4,7 +4,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
-from by_hand import AFTER, MAT, map_row, retentions, variant
+from by_hand import AFTER, MAT, map_row, places, retentions, variant
 from conftest import rows
 
 from pipeline import tables
@@ -208,7 +208,7 @@ def results_of(maps, given):
     """The rows of the stage for variants with their activations."""
     inputs = dict(
         retentions=retentions(given),
-        variants=rows("variants", *(row for row, _ in given)),
+        places=places(*(row for row, _ in given)),
         maps=rows("maps", *maps),
     )
     stage, config = substitution.STAGE, Config()

@@ -88,7 +88,7 @@ def test_training_text_in_capitals_is_noticed_by_what_reads_it(package, small):
     assert plan["samples"] == "its code has changed (language.texts)"  # a scan reads the text too
     by_code = {table for table, why in plan.items() if why and "its code" in why}
     assert by_code == {"samples", "vocabulary"}
-    assert plan["encodings"] == "variants changed; samples changed"
+    assert plan["encodings"] == "places changed; samples changed"
 
 
 def test_training_text_in_capitals_leaves_pages_alone(package, small, tmp_path):
@@ -100,7 +100,7 @@ def test_training_text_in_capitals_leaves_pages_alone(package, small, tmp_path):
     edit(package, "language/texts.py", "yield each\n", "yield each.upper()\n")
     plan = planned(package, config)
     assert plan["vocabulary"] == "its code has changed (language.texts)"
-    assert plan["encodings"] == "variants changed"
+    assert plan["encodings"] == "places changed"
     assert to_do(plan) == after(config, "vocabulary")
 
 

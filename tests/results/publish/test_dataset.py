@@ -50,17 +50,17 @@ def test_load_dataset_gives_every_table_with_rows(made, small_tables, tmp_path):
 
 def test_a_table_in_several_shards_is_the_same(made, small, small_tables, tmp_path):
     part = tmp_path / "part.parquet"
-    pq.write_table(small_tables["variants"], part, row_group_size=200)  # as a large table is
+    pq.write_table(small_tables["places"], part, row_group_size=200)  # as a large table is
     large = tables_of(small)
-    large.parts[0]._verified["variants"] = part
+    large.parts[0]._verified["places"] = part
     folder = tmp_path / "set"
     shutil.copytree(made.folder, folder)
-    shutil.rmtree(folder / "variants")
-    files = dataset.shards(large, "variants", folder / "variants", part.stat().st_size // 3)
+    shutil.rmtree(folder / "places")
+    files = dataset.shards(large, "places", folder / "places", part.stat().st_size // 3)
     assert len(files) > 2
     assert next(iter(files)) == f"train-00000-of-{len(files):05}.parquet"
-    loaded = load_dataset(str(folder), "variants", split="train", cache_dir=str(tmp_path))
-    assert loaded.data.table.cast(TABLES["variants"].schema).equals(small_tables["variants"])
+    loaded = load_dataset(str(folder), "places", split="train", cache_dir=str(tmp_path))
+    assert loaded.data.table.cast(TABLES["places"].schema).equals(small_tables["places"])
 
 
 def test_equal_results_give_equal_bytes(made, small, tmp_path):
