@@ -52,8 +52,8 @@ class Config:
     layer: str = option("1", "layers of the neurons, 0-based: one (6), 0-7, 2,5,7 or all")
     signs: str | None = option(
         None,
-        "ends of a neuron that are looked at: positive or both; by default both where values reach as far below "
-        "zero as above it",
+        "ends of a neuron that are looked at: positive or both; by default both where values reach as far "
+        "below zero as above it",
         choices=("positive", "both"),
     )
     neurons: str = option("all", "which neurons: a count (64), 0-63, 3,7,12 or all")

@@ -1,8 +1,8 @@
 """The parts of a run: one for each layer and end of its neurons, with settings that name these alone.
 
 Each is a plan of its own, so that layers share what they have in common, memory is that of one layer, and
-what was made of some layers stays when others are asked for. A neuron's negative end is treated as one whose
-values have the other sign: what activates it most is what makes the neuron's value least.
+what was made of some layers stays when others are asked for. A neuron's negative end is treated as a neuron
+whose values have the other sign: what activates it most is what makes the value least.
 """
 
 from __future__ import annotations

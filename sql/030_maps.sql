@@ -4,7 +4,7 @@
 -- the MAT is no finite number has no peak and is left out.
 -- reads:  samples
 -- writes: maps
--- grain:  one row per (model, layer, neuron, rank)
+-- grain:  one row per (model, layer, sign, neuron, rank)
 -- params: neurons          pairs of first and last neuron asked for
 --         context_tokens   tokens on each side of the MAT
 --         max_overlap      shared words / all words from which two MAPs count as one, 0..1
@@ -36,7 +36,7 @@ with spans as (
 ),
 cut as (
     select  -- what is needed of a long text, by list_select: a slice copies the whole of it
-        model, layer, neuron, rank, mat_index, max_activation, start, stop,
+        model, layer, sign, neuron, rank, mat_index, max_activation, start, stop,
         greatest(1, start - 2) as place,
         list_select(tokens, generate_series(place, least(len(tokens), stop + 3))) as around,
         list_select(activations, generate_series(start + 1, stop)) as activations
@@ -44,7 +44,7 @@ cut as (
 ),
 phrases as materialized (
     select
-        model, layer, neuron, rank, mat_index, max_activation, start, activations,
+        model, layer, sign, neuron, rank, mat_index, max_activation, start, activations,
         around[start + 2 - place : stop + 1 - place] as tokens,
         around[mat_index + 2 - place] as mat,
         array_to_string(around[1 : start + 1 - place], '') as text_before,
@@ -58,22 +58,22 @@ phrases as materialized (
     from cut
 ),
 same as (
-    select later.model, later.layer, later.neuron, later.rank
+    select later.model, later.layer, later.sign, later.neuron, later.rank
     from phrases as earlier
-    join phrases as later using (model, layer, neuron, phrase)
+    join phrases as later using (model, layer, sign, neuron, phrase)
     where earlier.rank < later.rank
 ),
 alike as materialized (
     select
-        later.model, later.layer, later.neuron, later.rank,
+        later.model, later.layer, later.sign, later.neuron, later.rank,
         len(earlier.spoken) + len(later.spoken) as n_spoken,
         len(list_intersect(earlier.spoken, later.spoken)) as n_shared
     from phrases as earlier
-    join phrases as later using (model, layer, neuron, peak)
+    join phrases as later using (model, layer, sign, neuron, peak)
     where earlier.rank < later.rank
 ),
 nearly as (
-    select model, layer, neuron, rank
+    select model, layer, sign, neuron, rank
     from alike
     where n_shared >= $max_overlap * greatest(1, n_spoken - n_shared)
 ),
@@ -83,9 +83,9 @@ duplicates as (
     from nearly
 )
 select
-    model, layer, neuron, rank, mat, mat_index, start, tokens, activations, phrase, max_activation,
+    model, layer, sign, neuron, rank, mat, mat_index, start, tokens, activations, phrase, max_activation,
     text_before, text_after,
     duplicates.rank is not null as duplicate
 from phrases
-left join duplicates using (model, layer, neuron, rank)
-order by model, layer, neuron, rank
+left join duplicates using (model, layer, sign, neuron, rank)
+order by model, layer, sign, neuron, rank

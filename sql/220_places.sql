@@ -6,14 +6,14 @@
 -- so that more different words tell what one word's neuron responds to.
 -- reads:  candidates, maps, words, synonyms
 -- writes: places
--- grain:  one row per (model, layer, neuron, rank, place)
+-- grain:  one row per (model, layer, sign, neuron, rank, place)
 -- params: relatives  words of its kind put into the place of the MAT's word of a MAP
 --         controls   unrelated words put into that place
 -- note:   select format('{:,} variants', coalesce(sum(len(variants)), 0)::bigint) from places
 with phrases as (
-    select model, layer, neuron, rank, start as phrase_start, (start + len(tokens))::integer as phrase_end
+    select model, layer, sign, neuron, rank, start as phrase_start, (start + len(tokens))::integer as phrase_end
     from maps
-    join candidates using (model, layer, neuron)
+    join candidates using (model, layer, sign, neuron)
     where not duplicate
 ),
 neighbours as (
@@ -28,16 +28,16 @@ neighbours as (
 ),
 turns as (
     select
-        model, layer, neuron, rank, word_index,
-        row_number() over (partition by model, layer, neuron, word order by rank, word_index) - 1 as turn
+        model, layer, sign, neuron, rank, word_index,
+        row_number() over (partition by model, layer, sign, neuron, word order by rank, word_index) - 1 as turn
     from words
     semi join neighbours using (word)
-    semi join phrases using (model, layer, neuron, rank)
+    semi join phrases using (model, layer, sign, neuron, rank)
     where replaceable and is_mat
 ),
 turned as (
     select
-        model, layer, neuron, rank, word_index, word, text, blank, first_token, end_token,
+        model, layer, sign, neuron, rank, word_index, word, text, blank, first_token, end_token,
         phrase_start, phrase_end, is_mat, upto_mat, neighbours, n_synonyms, n_related, n_neighbours,
         n_synonyms + $relatives * (turn % greatest(1, ceil((n_related - n_synonyms) / $relatives)))::bigint
             as first_relative,
@@ -45,8 +45,8 @@ turned as (
             as first_control
     from words
     join neighbours using (word)
-    join phrases using (model, layer, neuron, rank)
-    left join turns using (model, layer, neuron, rank, word_index)
+    join phrases using (model, layer, sign, neuron, rank)
+    left join turns using (model, layer, sign, neuron, rank, word_index)
     where replaceable
 ),
 numbered as (
@@ -67,7 +67,7 @@ replaced as (
     from numbered
 )
 select
-    model, layer, neuron, rank, word_index + 1 as place, word, blank, first_token, end_token,
+    model, layer, sign, neuron, rank, word_index + 1 as place, word, blank, first_token, end_token,
     phrase_start, phrase_end, is_mat, upto_mat,
     list_transform(numbers, lambda number: (n_before + number)::integer) as variants,
     case
@@ -80,7 +80,7 @@ select
 from replaced
 union all by name
 select
-    model, layer, neuron, rank, 0 as place, phrase_start, phrase_end,
+    model, layer, sign, neuron, rank, 0 as place, phrase_start, phrase_end,
     [0] as variants, [null::varchar] as replacements, 0 as n_synonyms, 0 as n_relatives
 from phrases
-order by model, layer, neuron, rank, place
+order by model, layer, sign, neuron, rank, place

@@ -6,13 +6,13 @@
 -- differ it is an error.
 -- reads:  places, encodings, activations
 -- writes: retentions
--- grain:  one row per (model, layer, neuron, rank, variant)
+-- grain:  one row per (model, layer, sign, neuron, rank, variant)
 with beside as (
     select places.*, original.activation as baseline
     from places
-    join activations as original using (model, layer, neuron, rank)
+    join activations as original using (model, layer, sign, neuron, rank)
     where original.variant = 0
-    order by model, layer, neuron, rank, place
+    order by model, layer, sign, neuron, rank, place
 ),
 numbered as (
     select
@@ -38,7 +38,7 @@ measured as (
     positional join numbered
 )
 select
-    model, layer, neuron, rank, variant, kind, is_mat, upto_mat, activation, baseline,
+    model, layer, sign, neuron, rank, variant, kind, is_mat, upto_mat, activation, baseline,
     case when baseline > 0 then activation::double / baseline end as retention,
     coalesce(
         kind = 'synonym' and activation::double > baseline::double + 1e-4 * abs(baseline::double), false

@@ -15,23 +15,23 @@ create or replace macro with_text(tokens, start, first, stop, text) as
 
 -- How many of the neurons of a layer stand for nothing: twice those whose p is above a half, since p is even
 -- among them (Storey 2002); at least half of all.
-create or replace macro n_of_none(p, model, layer) as least(
-    count(*) over (partition by model, layer),
+create or replace macro n_of_none(p, model, layer, sign) as least(
+    count(*) over (partition by model, layer, sign),
     greatest(
-        count(*) over (partition by model, layer) / 2,
-        2 * (1 + count(*) filter (p > 0.5) over (partition by model, layer))
+        count(*) over (partition by model, layer, sign) / 2,
+        2 * (1 + count(*) filter (p > 0.5) over (partition by model, layer, sign))
     )
 );
 
 -- Of the neurons of a layer whose p is as low as this one's, the share that stand for nothing.
-create or replace macro share_of_none(p, model, layer) as
-    p * n_of_none(p, model, layer) / count(*) over (partition by model, layer order by p);
+create or replace macro share_of_none(p, model, layer, sign) as
+    p * n_of_none(p, model, layer, sign) / count(*) over (partition by model, layer, sign order by p);
 
 -- The least false discovery rate at which a neuron is found (Benjamini and Hochberg 1995): the least share
 -- of its p and of those above.
-create or replace macro q_of(share, p, model, layer) as least(
+create or replace macro q_of(share, p, model, layer, sign) as least(
     1,
-    min(share) over (partition by model, layer order by p range between current row and unbounded following)
+    min(share) over (partition by model, layer, sign order by p range between current row and unbounded following)
 );
 
 comment on macro kind_of is 'the kind of a variant by its number in its place';

@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline import tables
 from pipeline.config import Config
@@ -27,7 +27,7 @@ from pipeline.generation import evidence
 from pipeline.models import batches, language_model
 from pipeline.models.language_model import LanguageModel
 from pipeline.models.token_ids import Identities
-from pipeline.tables.columns import NEURON_KEY
+from pipeline.tables.columns import LAYER_KEY, NEURON_KEY, of_layer
 
 WIDTH = 32  # tokens of a window
 _DRAWN = 64  # windows of the layer from which every neuron's `other` ones are taken
@@ -55,7 +55,7 @@ def _worker(inputs: Inputs, settings: Config) -> Worker:
     def cut(shard: pa.Table) -> pa.Table:
         windows = [
             window
-            for place, rows in groupby(shard.to_pylist(), key=lambda row: (row["model"], row["layer"]))
+            for place, rows in groupby(shard.to_pylist(), key=itemgetter(*LAYER_KEY))
             for window in _of_layer(list(rows), layers[place], settings)
         ]
         return pa.Table.from_pylist(windows, schema=tables.TABLES["windows"].schema)
@@ -73,8 +73,8 @@ def _of_layer(rows: list[dict[str, Any]], layer: _Layer, settings: Config) -> It
             yield {name: row[name] for name in NEURON_KEY} | window
 
 
-class _Layers(dict[tuple[str, int], "_Layer"]):
-    """The layers of some samples by model and layer, each prepared at its first use."""
+class _Layers(dict[tuple[str, int, str], "_Layer"]):
+    """The layers of some samples by model, layer and end, each prepared at its first use."""
 
     def __init__(
         self, settings: Config, model: LanguageModel, samples: pa.Table, vectors: pa.Table
@@ -83,9 +83,8 @@ class _Layers(dict[tuple[str, int], "_Layer"]):
         self.settings, self.model = settings, model
         self.samples, self.vectors = samples, vectors
 
-    def __missing__(self, place: tuple[str, int]) -> _Layer:
-        of_layer = (pc.field("model") == place[0]) & (pc.field("layer") == place[1])
-        samples, vectors = self.samples.filter(of_layer), self.vectors.filter(of_layer)
+    def __missing__(self, place: tuple[str, int, str]) -> _Layer:
+        samples, vectors = (each.filter(of_layer(place)) for each in (self.samples, self.vectors))
         self[place] = layer = _Layer(self.settings, self.model, place[1], samples, vectors)
         return layer
 

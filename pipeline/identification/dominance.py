@@ -34,7 +34,7 @@ from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage
 from pipeline.identification import mats
 from pipeline.identification.mats import Key, Mat
-from pipeline.tables.columns import NEURON_KEY
+from pipeline.tables.columns import LAYER_KEY, NEURON_KEY, of_layer
 
 TESTS = ("before", "spelling", "token", "word")
 _TAIL = (0.8, 0.95, 0.98)  # quantiles: where the tail begins, of its scale, of its shape
@@ -54,8 +54,7 @@ def _shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
         "samples", [*NEURON_KEY, "rank", "tokens", "activations", "text_start", "mat_index"]
     )
     for own_mats in mats.by_layer(inputs["mat_words"]):
-        model, layer = (own_mats[name][0].as_py() for name in ("model", "layer"))
-        own = samples.filter((pc.field("model") == model) & (pc.field("layer") == layer))
+        own = samples.filter(of_layer(own_mats[name][0].as_py() for name in LAYER_KEY))
         own = own.filter(pc.is_in(own["neuron"], pc.unique(own_mats["neuron"])))
         order = own.select(["neuron", "rank"])
         yield own.take(pc.sort_indices(order, [(name, "ascending") for name in order.column_names]))

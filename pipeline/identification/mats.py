@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.language.spelling import spelled_alike
-from pipeline.tables.columns import NEURON_KEY, SAMPLE_KEY
+from pipeline.tables.columns import LAYER_KEY, NEURON_KEY, SAMPLE_KEY, of_layer
 
 _SAME_WORD = 0.5  # of a unit's activation, that forms of one word have at least if it stands for them
 _SAME_TEXT, _FEW = 0.6, 4  # shared words of two contexts of one text, and words that a context needs for it
-Key = tuple[str, int, int]  # model, layer, neuron
+Key = tuple[str, int, str, int]  # model, layer, sign, neuron
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def ranks(own: list[Mat]) -> list[int]:
 
 
 def by_layer(table: pa.Table) -> Iterator[pa.Table]:
-    """The rows of each model and layer."""
-    places = table.select(["model", "layer"]).group_by(["model", "layer"]).aggregate([])
-    for model, layer in sorted(zip(*(places[n].to_pylist() for n in ("model", "layer")), strict=True)):
-        yield table.filter((pc.field("model") == model) & (pc.field("layer") == layer))
+    """The rows of each model, layer and end of its neurons."""
+    places = table.select(LAYER_KEY).group_by(LAYER_KEY).aggregate([])
+    for place in sorted(zip(*(places[name].to_pylist() for name in LAYER_KEY), strict=True)):
+        yield table.filter(of_layer(place))

@@ -46,7 +46,7 @@ def _words_of(phrase: dict[str, Any], known: word.Known) -> Iterator[dict[str, A
         aligned = not blank.strip() and end == begins[last + 1]
         first_token, end_token = phrase["start"] + first, phrase["start"] + last + 1
         yield dict(
-            {key: phrase[key] for key in ("model", "layer", "neuron", "rank")},
+            {key: phrase[key] for key in ("model", "layer", "sign", "neuron", "rank")},
             word_index=index,
             text=match[0],
             word=match[0].lower(),

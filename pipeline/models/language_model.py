@@ -176,9 +176,9 @@ class LanguageModel:
 def load(config: Config, precision: str = "float32") -> LanguageModel:
     """Load the configured model, once per process as long as no other is loaded.
 
-    Reads the settings model, weights, layer, sign and device. Raises UserError for a name that TransformerLens
-    does not know, a layer outside the model or without causal MLP neurons, or a device that does not exist,
-    PipelineError for files that do not belong together.
+    Reads the settings model, weights, layer, sign and device. Raises UserError for a name that
+    TransformerLens does not know, a layer outside the model or without causal MLP neurons, or a device that
+    does not exist, PipelineError for files that do not belong together.
     """
     model = _loaded(config, precision)
     folder.check_layer(config, model.n_layers)

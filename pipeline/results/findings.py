@@ -29,8 +29,8 @@ TESTS = {
 
 @dataclass(frozen=True)
 class Layer:
-    """What was found of an end of a layer's neurons. `worst_q` is the largest q of its feature neurons, null without any;
-    `kinds` counts these by kind.
+    """What was found of an end of a layer's neurons. `worst_q` is the largest q of its feature neurons,
+    null without any; `kinds` counts these by kind.
     """
 
     model: str
@@ -63,7 +63,7 @@ def layers(con: duckdb.DuckDBPyConnection) -> list[Layer]:
     """What was found of each model and layer, in their order; none where no neuron was looked at."""
     kinds: dict[tuple[str, int, str], Counter[str]] = {}
     for row in rows(con, "select model, layer, sign, kind from overview where is_selected"):
-        kinds.setdefault((row["model"], row["layer"]), Counter())[row["kind"]] += 1
+        kinds.setdefault((row["model"], row["layer"], row["sign"]), Counter())[row["kind"]] += 1
     counted = rows(
         con,
         """
@@ -78,11 +78,14 @@ def layers(con: duckdb.DuckDBPyConnection) -> list[Layer]:
                     and overview.sign = funnel.sign
             ) as worst_q
         from funnel
-        group by model, layer
-        order by model, layer
+        group by model, layer, sign
+        order by model, layer, sign desc
         """,
     )
-    return [Layer(**row, kinds=kinds.get((row["model"], row["layer"]), Counter())) for row in counted]
+    return [
+        Layer(**row, kinds=kinds.get((row["model"], row["layer"], row["sign"]), Counter()))
+        for row in counted
+    ]
 
 
 def neurons(con: duckdb.DuckDBPyConnection) -> list[Row]:
@@ -93,7 +96,7 @@ def neurons(con: duckdb.DuckDBPyConnection) -> list[Row]:
     by_chance = {(each.model, each.layer, each.sign): each.by_chance for each in layers(con)}
 
     def order(row: Row) -> tuple[Any, ...]:
-        key = row["model"], row["layer"], row["neuron"]
+        key = row["model"], row["layer"], row["sign"], row["neuron"]
         if not by_chance[key[:3]]:
             return 1, -(row["avg_activation"] or 0.0), *key
         sure = (float(f"{row[name]:.6g}") for name in ("q", "p"))  # beyond that they differ by rounding
@@ -110,7 +113,7 @@ def near_misses(con: duckdb.DuckDBPyConnection, most: int) -> list[Row]:
     query = """
         from near_misses
         where nearness <= $most and setting != 'KINDS'
-        order by nearness, model, layer, neuron
+        order by nearness, model, layer, sign, neuron
     """
     return rows(con, query, most=most)
 
@@ -156,7 +159,9 @@ def _false(layer: Layer) -> str:
 
 def place(row: Row) -> str:
     """A layer in words, from a row with model, layer and sign; the positive end is not named."""
-    return f"{row['model']}, layer {row['layer']}" + ("" if row["sign"] == "positive" else f", {row['sign']}")
+    return f"{row['model']}, layer {row['layer']}" + (
+        "" if row["sign"] == "positive" else f", {row['sign']}"
+    )
 
 
 def asked(config: Config) -> str:

@@ -26,8 +26,8 @@ _SHORT = 8  # digits of an id
 
 @dataclass(frozen=True)
 class Past:
-    """A run of before: its id, when it was made last, its settings and found neurons, and of each of its parts
-    layer, sign and the keys of the tables."""
+    """A run of before: its id, when it was made last, its settings and found neurons, and of each of its
+    parts layer, sign and the keys of the tables."""
 
     id: str
     made: str

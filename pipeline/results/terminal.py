@@ -53,7 +53,9 @@ def runs(found: Sequence[Past]) -> str:
     for run in found:
         made, layers = run.made[:16].replace("T", " "), ", ".join(map(str, dict.fromkeys(run.layers)))
         start = f"{run.id}  {made} {run.n_found:>6,}  "
-        lines += _wrapped(f"{plain(run.model)}, layer{'s' * (len(set(run.layers)) > 1)} {layers}", start, "    ")
+        lines += _wrapped(
+            f"{plain(run.model)}, layer{'s' * (len(set(run.layers)) > 1)} {layers}", start, "    "
+        )
         given = " ".join(f"{name.upper()}={value}" for name, value in run.changed.items())
         lines += _wrapped(plain(given), "    ", "    ") if given else []
     return "\n".join(lines)
@@ -112,7 +114,7 @@ def _showing(con: duckdb.DuckDBPyConnection, row: Row) -> list[Row]:
     query = f"""
         select phrases.*, kind = 'none' or list_contains(ranks, rank) as shows
         from phrases
-        join verdicts using (model, layer, neuron)
+        join verdicts using (model, layer, sign, neuron)
         where {_IS_OWN} and not duplicate
         order by shows desc, rank
         limit {_PHRASES}
@@ -183,7 +185,7 @@ def neuron(
         rows = findings.rows(
             con,
             "from overview where neuron = $neuron and layer = coalesce($layer, layer) "
-            "and model = coalesce($model, model) order by model, layer",
+            "and model = coalesce($model, model) order by model, layer, sign",
             neuron=number,
             layer=layer,
             model=model,
@@ -229,7 +231,7 @@ def _why_none(con: duckdb.DuckDBPyConnection, number: int, layer: int | None, mo
     pages = findings.rows(
         con,
         "from pages where neuron = $neuron and layer = coalesce($layer, layer) "
-        "and model = coalesce($model, model) order by model, layer",
+        "and model = coalesce($model, model) order by model, layer, sign",
         neuron=number,
         layer=layer,
         model=model,
@@ -243,7 +245,9 @@ def _why_none(con: duckdb.DuckDBPyConnection, number: int, layer: int | None, mo
     at = "".join(
         f", {name} {value}" for name, value in (("layer", layer), ("model", model)) if value is not None
     )
-    places = findings.rows(con, "select distinct model, layer, sign from similarity order by model, layer")
+    places = findings.rows(
+        con, "select distinct model, layer, sign from similarity order by model, layer, sign"
+    )
     where = "; ".join(plain(findings.place(row)) for row in places) or "no layer"
     return f"neuron {number}{at} is not in the last run, which had NEURONS={looked_at} of {where}"
 

@@ -40,7 +40,7 @@ TABLES = (
     ),
     Table(
         "places",
-        "one row per (model, layer, neuron, rank, place)",
+        "one row per (model, layer, sign, neuron, rank, place)",
         (*SAMPLE_KEY, "place"),
         (
             *SAMPLE,
@@ -66,7 +66,7 @@ TABLES = (
     ),
     Table(
         "encodings",
-        "one row per (model, layer, neuron, rank, variant)",
+        "one row per (model, layer, sign, neuron, rank, variant)",
         VARIANT_KEY,
         (
             *VARIANT,
@@ -89,7 +89,7 @@ TABLES = (
     ),
     Table(
         "activations",
-        "one row per (model, layer, neuron, rank, variant)",
+        "one row per (model, layer, sign, neuron, rank, variant)",
         VARIANT_KEY,
         (
             *VARIANT,
@@ -110,7 +110,7 @@ TABLES = (
     ),
     Table(
         "retentions",
-        "one row per (model, layer, neuron, rank, variant)",
+        "one row per (model, layer, sign, neuron, rank, variant)",
         VARIANT_KEY,
         (
             *VARIANT,
@@ -126,7 +126,7 @@ TABLES = (
     ),
     Table(
         "substitution",
-        "one row per (model, layer, neuron) whose MATs' words could be replaced",
+        "one row per (model, layer, sign, neuron) whose MATs' words could be replaced",
         NEURON_KEY,
         (
             *NEURON,
@@ -139,7 +139,7 @@ TABLES = (
     ),
     Table(
         "unreplaced",
-        "one row per (model, layer, neuron) of whose MAPs no word could be replaced",
+        "one row per (model, layer, sign, neuron) of whose MAPs no word could be replaced",
         NEURON_KEY,
         (
             *NEURON,
@@ -148,16 +148,16 @@ TABLES = (
             column("reason", pa.string(), "why none of them could be replaced"),
         ),
     ),
-    Table("averages", "one row per (model, layer, neuron)", NEURON_KEY, AVERAGES),
+    Table("averages", "one row per (model, layer, sign, neuron)", NEURON_KEY, AVERAGES),
     Table(
         "normalised",
-        "one row per (model, layer, neuron)",
+        "one row per (model, layer, sign, neuron)",
         NEURON_KEY,
         (*NEURON, *SCORES),
     ),
     Table(
         "verdicts",
-        "one row per (model, layer, neuron)",
+        "one row per (model, layer, sign, neuron)",
         NEURON_KEY,
         (
             *NEURON,
@@ -174,5 +174,5 @@ TABLES = (
             column("ranks", INTEGERS, "the ranks of the MAPs that show what it stands for"),
         ),
     ),
-    Table("selected", "one row per (model, layer, neuron)", NEURON_KEY, (*NEURON, *SCORES, *SURE)),
+    Table("selected", "one row per (model, layer, sign, neuron)", NEURON_KEY, (*NEURON, *SCORES, *SURE)),
 )

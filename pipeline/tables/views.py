@@ -25,7 +25,7 @@ TABLES = (
     Table(
         "funnel",
         "one row per (model, layer, step)",
-        ("model", "layer", "step"),
+        ("model", "layer", "sign", "step"),
         (
             *NEURON[:3],
             column("step", pa.int32(), "place of the step, from 1"),
@@ -38,7 +38,7 @@ TABLES = (
     ),
     Table(
         "overview",
-        "one row per (model, layer, neuron) looked at: how far it came and why",
+        "one row per (model, layer, sign, neuron) looked at: how far it came and why",
         NEURON_KEY,
         (
             *NEURON,
@@ -68,7 +68,7 @@ TABLES = (
     ),
     Table(
         "near_misses",
-        "one row per (model, layer, neuron) that is not found and comes near",
+        "one row per (model, layer, sign, neuron) that is not found and comes near",
         NEURON_KEY,
         (
             *NEURON,
@@ -84,7 +84,7 @@ TABLES = (
     ),
     Table(
         "phrases",
-        "one row per (model, layer, neuron, rank)",
+        "one row per (model, layer, sign, neuron, rank)",
         SAMPLE_KEY,
         (
             *SAMPLE,
@@ -97,7 +97,7 @@ TABLES = (
     ),
     Table(
         "variants",
-        "one row per (model, layer, neuron, rank, variant)",
+        "one row per (model, layer, sign, neuron, rank, variant)",
         VARIANT_KEY,
         (
             *VARIANT,
@@ -149,7 +149,7 @@ TABLES = (
     ),
     Table(
         "judged_windows",
-        "one row per (model, layer, neuron, window)",
+        "one row per (model, layer, sign, neuron, window)",
         (*NEURON_KEY, "window"),
         (
             *NEURON,

@@ -24,19 +24,19 @@ SETTINGS = ("model", "weights", "layer", "sign", "precision")
 USES = ("device", "memory_mb", "batch_tokens")
 _BY_TEXT = """
 with wanted as (
-    select distinct model, layer, neuron, rank
+    select distinct model, layer, sign, neuron, rank
     from encodings
     where wanted
 ),
 needed as (
     select *, max(end_token) over (partition by text) as longest
     from encodings
-    semi join wanted using (model, layer, neuron, rank)
+    semi join wanted using (model, layer, sign, neuron, rank)
     where wanted or variant = 0
 )
 select place, text
 from needed
-order by longest, text, model, layer, neuron, rank, variant
+order by longest, text, model, layer, sign, neuron, rank, variant
 """
 
 
@@ -45,7 +45,7 @@ def by_text(encodings: pa.Table, wanted: pa.Array, n_rows: int) -> Iterator[pa.T
 
     Each text is in one table; a table is ordered by text, phrase and variant; short texts come first.
     """
-    small = encodings.select(["text", "model", "layer", "neuron", "rank", "variant"])
+    small = encodings.select(["text", "model", "layer", "sign", "neuron", "rank", "variant"])
     ends = pc.add(encodings["first_token"], pc.list_value_length(encodings["token_ids"]))
     small = small.append_column("end_token", ends).append_column("wanted", wanted)
     small = small.append_column("place", pa.array(np.arange(len(encodings))))

@@ -1,7 +1,7 @@
 -- Each text that is measured: a MAP as it is, and with each replacement in the place of one of its words.
 -- reads:  places, maps
 -- writes: variants
--- grain:  one row per (model, layer, neuron, rank, variant)
+-- grain:  one row per (model, layer, sign, neuron, rank, variant)
 with numbered as (
     select
         * exclude (variants, replacements),
@@ -11,7 +11,7 @@ with numbered as (
     from places
 )
 select
-    model, layer, neuron, rank, variant,
+    model, layer, sign, neuron, rank, variant,
     kind_of(place, number, n_synonyms, n_relatives) as kind,
     nullif(place - 1, -1) as word_index,
     word, replacement, first_token, end_token, phrase_start, phrase_end,
@@ -21,5 +21,5 @@ select
     end as phrase,
     is_mat, upto_mat
 from numbered
-join maps using (model, layer, neuron, rank)
-order by model, layer, neuron, rank, variant
+join maps using (model, layer, sign, neuron, rank)
+order by model, layer, sign, neuron, rank, variant

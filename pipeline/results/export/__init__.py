@@ -37,7 +37,9 @@ def write(form: str, config: Config, tables: Mapping[str, pa.Table], folder: Pat
     with folders.replaced(folder, folders.is_a(form)) as new:
         for each in layers(config, tables):
             if each.sign == "negative" and form in _OF_POSITIVE:
-                tell(f"{form} has no place for the negative ends of neurons: left out of layer {each.layer}")
+                tell(
+                    f"{form} has no place for the negative ends of neurons: left out of layer {each.layer}"
+                )
                 continue
             n_neurons += _writer(form)(each, new)
             places.append(findings.place(dict(model=each.model_name, layer=each.layer, sign=each.sign)))

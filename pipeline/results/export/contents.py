@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, reduce
-from operator import and_
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from pipeline.models.language_model import LanguageModel
 from pipeline.models.text_sample import TextSample
 from pipeline.output import tell
 from pipeline.results import neuroscope_site
+from pipeline.tables.columns import LAYER_KEY, of_layer
 
 _SAMPLE = [
     "neuron",
@@ -42,14 +42,14 @@ def layers(config: Config, tables: Mapping[str, pa.Table]) -> Iterator[Contents]
     for part in _parts(tables):
         samples, described = part["samples"], part["descriptions"]
         wanted = neuroscope_site.only(samples, config.neuron_ranges)
-        key = ["model", "layer", "sign"]
-        places = wanted.select(key).group_by(key).aggregate([])
+        places = wanted.select(LAYER_KEY).group_by(LAYER_KEY).aggregate([])
         by_key = [("model", "ascending"), ("layer", "ascending"), ("sign", "descending")]
         for place in places.sort_by(by_key).to_pylist():
-            own = reduce(and_, [pc.field(name) == place[name] for name in key])
+            own = of_layer(place.values())
             rows = wanted.filter(own), described.filter(own)
             of_part = dataclasses.replace(config, layer=str(place["layer"]), sign=place["sign"])
-            yield Contents(of_part, *place.values(), *rows, shapes[place["model"]])
+            where = place["model"], place["layer"], place["sign"]
+            yield Contents(of_part, *where, *rows, shapes[place["model"]])
 
 
 def models(tables: Mapping[str, pa.Table]) -> dict[str, tuple[int, int]]:

@@ -1,8 +1,8 @@
 """Results in Neuronpedia's export layout, as its importer and viewers read it.
 
 `{model}/{layer}-{set}/` with release, model, sourceset and source as JSON lines, and batches of features,
-activations and explanations as gzipped ones. The negative ends of neurons are a set of their own. Histograms
-and logits come from the model where it is available.
+activations and explanations as gzipped ones. The negative ends of neurons are a set of their own.
+Histograms and logits come from the model where it is available.
 
 Its importer takes a file's columns from the first line and fails on a file without one. In its database
 everything belongs to a user (the setting `creator`). Kinds and models of explanations are rows of their

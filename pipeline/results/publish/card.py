@@ -38,7 +38,7 @@ def text(config: Config, tables: Tables, repo: str, tag: str) -> str:
     name = findings.asked(config)
     with database.over(config, tables) as con:
         layers, surest = findings.layers(con), findings.neurons(con)[:_SHOWN]
-        steps = findings.rows(con, "from funnel order by model, layer, step")
+        steps = findings.rows(con, "from funnel order by model, layer, sign, step")
     return render.markdown("card.md").render(
         front_matter=hub.front_matter(
             _facts(name, repo, rows) | dict(language=languages(tables["samples"]["text_set"]))
