@@ -65,7 +65,7 @@ EVIDENCE = dict(
 def rows(table: str, *given: dict) -> pa.Table:
     """Rows of a table or view in its schema; model, layer and neuron are m, 0 and 0 where not given."""
     schema = tables.empty(table).schema
-    usual = {"model": "m", "layer": 0, "neuron": 0}
+    usual = {"model": "m", "layer": 0, "sign": "positive", "neuron": 0}
     filled = [{k: v for k, v in usual.items() if k in schema.names} | row for row in given]
     for row in filled:
         assert not row.keys() - set(schema.names), row.keys() - set(schema.names)

@@ -64,8 +64,8 @@ class Scan:
         neurons, ranks, samples = zip(*found, strict=True)
         mats = [1 + int(each.values[1:].argmax()) for each in samples]
         highest = [each.values[mat] for each, mat in zip(samples, mats, strict=True)]
-        own = dict(model=self._config.model_name, layer=self._config.one_layer, text_start=1, source="scan")
-        own["text_set"] = self._config.text_name
+        own = dict(model=self._config.model_name, layer=self._config.one_layer, sign=self._config.sign, text_start=1)
+        own |= dict(text_set=self._config.text_name, source="scan")
         columns = dict(neuron=neurons, rank=ranks, mat_index=mats, max_activation=pa.array(highest))
         columns |= dict(text_id=[each.number for each in samples]) | self._texts(samples)
         columns |= {name: pa.repeat(value, len(found)) for name, value in own.items()}

@@ -24,7 +24,7 @@ from pipeline.tables.schema import Column, Table
 TABLES = (
     Table(
         "funnel",
-        "one row per (model, layer, step)",
+        "one row per (model, layer, sign, step)",
         ("model", "layer", "sign", "step"),
         (
             *NEURON[:3],

@@ -231,7 +231,9 @@ def low_precision(small_tables):
     values = measured(inputs["encodings"], model, config)
     exact = inputs["activations"]
     rough = pa.array([values[key][0] for key in inputs["encodings"]["key"].to_pylist()], pa.float32())
-    inputs["activations"] = exact.set_column(5, exact.schema.field("activation"), rough)
+    inputs["activations"] = exact.set_column(
+        exact.schema.get_field_index("activation"), exact.schema.field("activation"), rough
+    )
     return config, inputs, exact
 
 
