@@ -91,6 +91,15 @@ def parser() -> argparse.ArgumentParser:
     site.add_argument("--circuitsvis", action="store_true", help="draw with CircuitsVis from unpkg.com")
     report = _command(commands, "report", _report, "write pages for a browser, opened from disk", OPTIONS)
     report.add_argument("folder", nargs="?", type=Path, help="where to write (default: report in DATA)")
+    report.add_argument(
+        "--all",
+        dest="everything",
+        nargs="?",
+        const=True,
+        default=False,
+        type=_switch,
+        help="a page of every neuron, not only of candidates and feature neurons",
+    )
     export = _command(commands, "export", _export, "write results in the form of another tool", OPTIONS)
     export.add_argument("form", choices=FORMS, help="of Neuronpedia, or of OpenAI's neuron-explainer")
     export.add_argument(
@@ -236,8 +245,8 @@ def _report(config: Config, args: argparse.Namespace) -> int:
     folders.refuse(folder, pages.IS_OURS)
     database.run(config)
     with database.opened(config) as con:
-        n_pages = pages.write(con, config, folder)
-    show(f"{n_pages:,} neurons; open {folder / 'index.html'}")
+        written = pages.write(con, config, folder, everything=args.everything)
+    show(f"{written.neurons:,} neurons, {written.pages:,} pages; open {folder / 'index.html'}")
     return 0
 
 
