@@ -6,6 +6,7 @@ has MAPs of 11 tokens, each candidate variants and judged windows.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,28 +21,33 @@ from pipeline.tables import TABLES, empty, query
 
 MODEL = "solu-8l-pile"
 _FACTS = dict(created="2026-01-01T00:00:00", warnings=[], made_of={})
-_WORDS = """the of and a river water stone bridge winter summer spring autumn red green blue yellow king queen
-bishop castle Paris Berlin Madrid London one two three seven hundred paper ink letter word sentence verb noun
-cat horse sparrow eagle whale maple oak willow he she they it was were had been walked running sang -ing
-<b>bold</b> "quoted" & // {{ braces }} naïve 北京 Москва""".split()
+_WORDS = re.findall(
+    r"\S+",
+    """the of and a river water stone bridge winter summer spring autumn red green blue yellow king queen
+    bishop castle Paris Berlin Madrid London one two three seven hundred paper ink letter word sentence
+    cat horse sparrow eagle whale maple oak willow he she they it was were had been walked running -ing
+    <b>bold</b> "quoted" & // {{ braces }} naïve 北京 Москва""",
+)
 _LISTED = "[" + ", ".join("'" + word.replace("'", "''") + "'" for word in _WORDS) + "]"
 _KEYS = "model, layer, neuron"
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much is invented: `share` of neurons that are candidates, MAPs of each neuron, variants of a MAP."""
+    """How much is invented: the share of candidates, MAPs of a neuron, variants of a MAP; and how many
+    neurons each layer has less than the one before."""
 
     layers: int
     neurons: int
     share: float = 0.1
     maps: int = 20
     variants: int = 55
+    fewer: int = 0
 
     @property
     def n_neurons(self) -> int:
         """Neurons in all layers."""
-        return self.layers * self.neurons
+        return sum(self.neurons - self.fewer * layer for layer in range(self.layers))
 
 
 _NEURONS = f"""
@@ -52,6 +58,7 @@ with drawn as (
         draw(n, 1) as u, draw(n, 2) as v, draw(n, 3) as w,
         $share * (0.5 + (n // $neurons + 0.5) / $layers) as border
     from range($layers * $neurons) as each(n)
+    where n % $neurons < $neurons - $fewer * (n // $neurons)
 )
 select
     *, u < border as is_candidate, u < border / 2 as is_found,
@@ -65,10 +72,12 @@ from drawn
 """
 _MAPS = f"""
 select
-    {_KEYS}, rank::integer as rank, said(n, rank, 5) as mat, 50::integer as mat_index, 45::integer as start,
+    {_KEYS}, rank::integer as rank, said(n, rank, 5) as mat,
+    50::integer as mat_index, 45::integer as start,
     list_transform(range(11), lambda i: said(n, rank, i)) as tokens,
-    list_transform(range(11), lambda i: case when i = 5 then 3 - rank / 20 else 1.2 * draw(n + i, rank) - 0.6 end)
-        ::float[] as activations,
+    list_transform(
+        range(11), lambda i: case when i = 5 then 3 - rank / 20 else 1.2 * draw(n + i, rank) - 0.6 end
+    )::float[] as activations,
     array_to_string(tokens, '') as phrase, (3 - rank / 20)::float as max_activation,
     ' before it' as text_before, ' after it' as text_after, rank % 9 = 8 as duplicate
 from neurons, range($maps) as each(rank)
@@ -78,7 +87,8 @@ _VARIANTS = f"""
 with each as (
     select
         {_KEYS}, rank::integer as rank, variant::integer as variant, n,
-        case when variant = 0 then 'baseline' when variant % 3 = 0 then 'control' else 'synonym' end as kind,
+        case when variant = 0 then 'baseline' when variant % 3 = 0 then 'control' else 'synonym' end
+            as kind,
         (3 - rank / 20)::float as baseline, draw(n * 64 + variant, rank) * 1.1 as retention
     from neurons, range($maps) as ranks(rank), range($variants + 1) as variants(variant)
     where is_candidate
@@ -101,7 +111,8 @@ _ROWS = {
         from neurons where is_candidate order by {_KEYS}
     """,
     "variants": f"""{_VARIANTS}
-        select {_KEYS}, rank, variant, kind, 3::integer as word_index, 'word' as word, ' other' as replacement,
+        select {_KEYS}, rank, variant, kind, 3::integer as word_index,
+            'word' as word, ' other' as replacement,
             48::integer as first_token, 49::integer as end_token, 45::integer as phrase_start,
             56::integer as phrase_end, 'a phrase in which ' || variant || ' stands for it' as phrase,
             variant < 9 as is_mat, variant < 30 as upto_mat
@@ -127,7 +138,8 @@ _ROWS = {
         from neurons where is_candidate order by {_KEYS}
     """,
     "groups": f"""
-        select {_KEYS}, number::integer as number, 'words' as "by", 5::integer as n_maps, 5::integer as n_units,
+        select {_KEYS}, number::integer as number, 'words' as "by", 5::integer as n_maps,
+            5::integer as n_units,
             4.5 as score, q as p, 0.4 as coverage, true as clean,
             [2 * number, 2 * number + 1]::integer[] as ranks, [said(n, 0, 5), said(n, 1, 5)] as mats
         from neurons, range(2) as each(number) where is_candidate order by {_KEYS}, number
@@ -137,12 +149,13 @@ _ROWS = {
         from verdicts join normalised using ({_KEYS}) where kind != 'none' order by {_KEYS}
     """,
     "descriptions": f"""
-        select {_KEYS}, 'lexical' as describer, 'words such as ' || said(n, 0, 5) as description, 'ok' as status
+        select {_KEYS}, 'lexical' as describer, 'words such as ' || said(n, 0, 5) as description,
+            'ok' as status
         from neurons where is_found order by {_KEYS}
     """,
     "feature_neurons": f"""
-        select {_KEYS}, kind, p, q, coverage, avg_activation, normalised_activation, selectivity, similarity,
-            mat_similarity, 0.7 as retention, 0::integer as n_lossy, description,
+        select {_KEYS}, kind, p, q, coverage, avg_activation, normalised_activation, selectivity,
+            similarity, mat_similarity, 0.7 as retention, 0::integer as n_lossy, description,
             0.5 as description_coverage, describer, 0.8 as detection_f1, null as fuzzing_f1,
             [mat] as mats, max_phrases, max_phrases[:3] as raised_phrases
         from selected
@@ -155,7 +168,8 @@ _ROWS = {
         order by {_KEYS}
     """,
     "windows": f"""
-        select {_KEYS}, w::integer as "window", case when w % 2 = 0 then 'activating' else 'other' end as kind,
+        select {_KEYS}, w::integer as "window",
+            case when w % 2 = 0 then 'activating' else 'other' end as kind,
             neuron as from_neuron, 0::integer as from_rank, 0::integer as start,
             list_transform(range(32), lambda i: said(n, w, i)) as tokens,
             list_transform(range(32), lambda i: (1.4 * draw(n + i, w) - 0.7)::float) as activations,
@@ -166,15 +180,16 @@ _ROWS = {
 
 
 def make(folder: Path, size: Size) -> Config:
-    """Write the tables into a store, and the database, in a new folder; the config they are the results of."""
+    """Write the tables and the database into a folder; the config that they are the results of."""
     config = Config(source="scan", data=str(folder))
     tables = Tables(store_of(config), plan(config))
     tables.store.prepare()
-    given = dict(neurons=size.neurons, layers=size.layers, share=size.share)
+    given = dict(neurons=size.neurons, layers=size.layers, share=size.share, fewer=size.fewer)
     with query.connect() as con:
         con.execute("create macro draw(a, b) as (hash(a, b) % 1000003) / 1000003.0")
         con.execute(
-            f"create macro said(n, rank, i) as ' ' || {_LISTED}[(1 + hash(n, rank, i) % {len(_WORDS)})::bigint]"
+            "create macro said(n, rank, i) as "
+            f"' ' || {_LISTED}[(1 + hash(n, rank, i) % {len(_WORDS)})::bigint]"
         )
         con.execute(_NEURONS, given)
         for name, planned in tables.planned.items():

@@ -23,6 +23,7 @@ FLOOR = {
     "errors",
     "output",
     "printable",
+    "processes",
     "progress",
     "resources",
 }
@@ -32,6 +33,7 @@ STEPS = {"samples", "identification", "verification", "generation"}
 DIRECTIONS = {
     "errors": set(),
     "printable": set(),
+    "processes": {"errors"},
     "output": {"config", "printable", "resources"},
     "progress": {"output"},
     "resources": set(),

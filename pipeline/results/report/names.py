@@ -57,24 +57,34 @@ class Names:
 
     def ranges(self, keys: Iterable[Key]) -> list[list[list[int]]]:
         """For each place the numbers of its neurons among `keys`, as first and last of each run."""
-        found: list[list[list[int]]] = [[] for _ in self.places]
+        numbers: list[list[int]] = [[] for _ in self.places]
         for key in keys:
-            runs = found[self.number(key)]
-            if runs and key[2] <= runs[-1][1] + 1:
-                runs[-1][1] = key[2]
-            else:
-                runs.append([key[2], key[2]])
-        return found
+            numbers[self.number(key)].append(key[2])
+        return [_runs(each) for each in numbers]
 
     def title(self) -> str:
         """The models and layers."""
-        layers_of: dict[str, list[str]] = {}
+        layers_of: dict[str, list[int]] = {}
         for model, layer in self.places:
-            layers_of.setdefault(model, []).append(str(layer))
+            layers_of.setdefault(model, []).append(layer)
         return "; ".join(
-            f"{model}, layer{'s' if len(layers) > 1 else ''} {', '.join(layers)}"
+            f"{model}, layer{'s' if len(layers) > 1 else ''} "
+            + ", ".join(
+                str(first) if first == last else f"{first} to {last}" for first, last in _runs(layers)
+            )
             for model, layers in layers_of.items()
         )
+
+
+def _runs(numbers: Iterable[int]) -> list[list[int]]:
+    """The first and the last of each run of numbers, which are in order."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number <= found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    return found
 
 
 def _folders(models: Iterable[str]) -> dict[str, str]:

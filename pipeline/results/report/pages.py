@@ -38,13 +38,18 @@ class Written(NamedTuple):
 
 
 def write(
-    con: duckdb.DuckDBPyConnection, config: Config, folder: Path, *, everything: bool = False
+    con: duckdb.DuckDBPyConnection,
+    config: Config,
+    folder: Path,
+    *,
+    everything: bool = False,
+    processes: int | None = None,
 ) -> Written:
     """Write the report of a run's database into `folder`.
 
     A neuron's page is `neurons/MODEL/LAYER/NEURON.html`; with `everything` all neurons have one. An earlier
-    report is replaced as a whole; another folder with something in it is refused. Memory does not grow with
-    the number of pages.
+    report is replaced as a whole; another folder with something in it is refused. Pages are written in
+    `processes`, by default as many as pay, a few hundred neurons at a time.
     """
     shown = Shown(con, everything=everything)
     overview = Overview(con, config, shown)
@@ -54,8 +59,8 @@ def write(
         (new / "plotly.min.js").write_text(charts.script(), encoding="utf-8")
         writer = neuron_page.Writer(new, overview.title, shown.names, overview.columns)
         table = TableFiles(new / "table", shown.names, {findings.key(row) for row in shown.near})
-        processes = min(cores(), 1 + len(shown.paged) // _PAGES)
-        chunks = mapped(writer.write, shown.chunks(), processes)
+        worth = min(cores(), 1 + len(shown.paged) // _PAGES)
+        chunks = mapped(writer.write, shown.chunks(), processes or worth)
         lines = (line for some in chunks for line in some)
         for line in progress(lines, "report", unit="neuron", total=len(shown.keys)):
             table.add(line)

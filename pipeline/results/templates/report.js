@@ -122,7 +122,7 @@ function draw(place) {
   const [text, line, link] = ["--text", "--line", "--link"].map((name) => css.getPropertyValue(name).trim());
   const figure = window.figures[Number(place.id.replace("chart-", ""))];
   const { panels } = figure.layout.meta;
-  const columns = Math.max(1, Math.min(panels || 1, Math.floor(place.clientWidth / 200)));
+  const columns = Math.ceil((panels || 1) / Math.ceil((panels || 1) / Math.max(1, Math.floor(place.clientWidth / 170))));
   const layout = { ...figure.layout, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
     font: { color: text }, margin: { t: panels ? 25 : 10, r: 10, b: 45, l: 50 }, showlegend: false, autosize: true };
   for (let i = 0; i < (panels || 1); i++) {
