@@ -96,7 +96,7 @@ def test_a_page_shows_the_maps_with_the_mat_and_the_substitutions(written):
     folder, tables, _ = written
     neuron = tables["feature_neurons"]["neuron"][0].as_py()
     found = page(folder, of(neuron))
-    mats = [a for tag, a in found.elements if tag == "span" and "underline" in a.get("style", "")]
+    mats = [a for tag, a in found.elements if tag == "i" and a.get("class") == "mat"]
     maps = [row for row in tables["maps"].to_pylist() if row["neuron"] == neuron]
     assert len(mats) == len(maps)
     text = "".join(found.text)
@@ -170,7 +170,7 @@ def test_hostile_tokens_are_only_text_in_the_rows_of_the_table_too(hostile, writ
     assert len(found) == len(tables["similarity"])
     for html, *_ in found:
         row = Page(html)
-        assert {tag for tag, _ in row.elements} <= {"tr", "td", "a", "small", "div", "span"}
+        assert {tag for tag, _ in row.elements} <= {"tr", "td", "a", "small", "div", "i"}
         assert not [k for _, a in row.elements for k in a if k.startswith("on")]
         assert all(a["href"].startswith("neurons/") for tag, a in row.elements if tag == "a")
         assert "{{ 7 * 7 }}" in "".join(row.text)
@@ -344,7 +344,7 @@ def test_a_neuron_is_reached_by_its_number(written, screen):
 def test_activations_of_tokens_are_shown_in_numbers_by_keyboard(written, screen):
     folder, tables, _ = written
     screen.goto((folder / of(17)).as_uri())
-    number = "getComputedStyle(document.querySelector('.token[title]'), '::after').content"
+    number = "getComputedStyle(document.querySelector('.phrase i[title]'), '::after').content"
     assert screen.evaluate(number) == "none"
     screen.locator("#values").focus()
     screen.keyboard.press("Space")

@@ -106,7 +106,7 @@ def test_each_layers_count_and_share_are_those_of_the_tables(con, report):
         """,
     )
     assert rows == ["0", "1", "2"]
-    assert [row[:4] for row in cells] == [
+    assert [row[1:5] for row in cells] == [
         [f"{found:,}", f"{share:.1f} %", f"{candidates:,}", f"{neurons:,}"]
         for found, share, candidates, neurons in expected
     ]
