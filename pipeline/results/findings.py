@@ -27,6 +27,7 @@ TESTS = {
     "p_substitution": ("substitution", "related words keep the activation, unrelated ones do not"),
 }
 
+NOT_FOUND = "not a feature neuron: "  # how the reason why a neuron is none begins
 _ORDER = ("q", "p", "avg_activation", "description_coverage", "coverage")  # what decides who comes first
 
 
@@ -186,7 +187,7 @@ def why_not(row: Row, miss: Row | None) -> str:
         why = f"what its phrases share may be chance, q is {sure(row['q'])}"
     n_clean = row["n_clean_groups"]
     several = f"; but its phrases fall into {n_clean} groups that are each alike" if n_clean > 1 else ""
-    return f"not a feature neuron: {why}{several}"
+    return f"{NOT_FOUND}{why}{several}"
 
 
 def sure(value: float | None) -> str:

@@ -292,7 +292,7 @@ def test_a_neuron_that_is_not_found_has_its_reason_and_a_phrase_in_the_table(con
     )
     overview.locator("#search").fill("".join(phrase).strip().lower())
     row = overview.locator("#neurons tbody tr", has_text=f"2/{number}")
-    assert "not a feature neuron: " in row.text_content()
+    assert "what its phrases share may be chance, q is 0.9" in row.text_content()
     assert "".join(phrase) in row.locator(".phrase").text_content()
     assert row.locator("a").count() == 0
 

@@ -83,7 +83,8 @@ class Writer:
         key = findings.key(row)
         is_found = row["is_selected"]
         kind = row["kind"] if is_found else row["likely_kind"]
-        description = (row["description"] or "no description") if is_found else row["why"]
+        why = row["why"].removeprefix(findings.NOT_FOUND)
+        description = (row["description"] or "no description") if is_found else why
         scores = [(row[name], _number(row[name], SCORES[name][2])) for name in self.columns]
         covers = row["description_coverage"]
         maps = showing(parts["maps"], parts["groups"], kind)

@@ -95,5 +95,6 @@ def phrases(
     )
     template: Any = render.html("phrases.html").module
     return "".join(
-        str(template.in_notebook(neuron_page.coloured(maps))) for maps in neuron_page.by_neuron(rows).values()
+        str(template.in_notebook(neuron_page.coloured(maps)))
+        for maps in neuron_page.by_neuron(rows).values()
     )
