@@ -91,15 +91,7 @@ def parser() -> argparse.ArgumentParser:
     site.add_argument("--circuitsvis", action="store_true", help="draw with CircuitsVis from unpkg.com")
     report = _command(commands, "report", _report, "write pages for a browser, opened from disk", OPTIONS)
     report.add_argument("folder", nargs="?", type=Path, help="where to write (default: report in DATA)")
-    report.add_argument(
-        "--all",
-        dest="everything",
-        nargs="?",
-        const=True,
-        default=False,
-        type=_switch,
-        help="a page of every neuron, not only of candidates and feature neurons",
-    )
+    _add_switch(report, "--all", "a page of every neuron, not only of candidates and feature neurons")
     export = _command(commands, "export", _export, "write results in the form of another tool", OPTIONS)
     export.add_argument("form", choices=FORMS, help="of Neuronpedia, or of OpenAI's neuron-explainer")
     export.add_argument(
@@ -114,11 +106,13 @@ def parser() -> argparse.ArgumentParser:
     )
     publish.add_argument("repo", metavar="USER/NAME", help="the data set's name on the Hub")
     publish.add_argument("folder", nargs="?", type=Path, help="where to write (default: dataset in DATA)")
-    publish.add_argument(
-        "--public", nargs="?", const=True, default=False, type=_switch, help="make it visible to everybody"
-    )
+    _add_switch(publish, "--public", "make it visible to everybody")
     _command(commands, "check", _check, "compare the store with its schemas and checksums", data)
     return program
+
+
+def _add_switch(command: argparse.ArgumentParser, name: str, doc: str) -> None:
+    command.add_argument(name, nargs="?", const=True, default=False, type=_switch, help=doc)
 
 
 def _name() -> str:
@@ -245,7 +239,7 @@ def _report(config: Config, args: argparse.Namespace) -> int:
     folders.refuse(folder, pages.IS_OURS)
     database.run(config)
     with database.opened(config) as con:
-        written = pages.write(con, config, folder, everything=args.everything)
+        written = pages.write(con, config, folder, everything=args.all)
     show(f"{written.neurons:,} neurons, {written.pages:,} pages; open {folder / 'index.html'}")
     return 0
 
