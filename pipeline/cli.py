@@ -100,9 +100,7 @@ def parser() -> argparse.ArgumentParser:
     )
     publish.add_argument("repo", metavar="USER/NAME", help="the data set's name on the Hub")
     publish.add_argument("folder", nargs="?", type=Path, help="where to write (default: dataset in DATA)")
-    publish.add_argument(
-        "--public", nargs="?", const=True, default=False, type=_switch, help="make it visible to everybody"
-    )
+    _add_switch(publish, "--public", "make it visible to everybody")
     _command(commands, "check", _check, "compare the store with its schemas and checksums", _DATA)
     return program
 
@@ -129,6 +127,7 @@ def _reading(commands) -> None:
     _command(commands, "runs", _runs, "the runs of the store: model, layers, settings, when", _DATA)
     report = _command(commands, "report", _report, "write pages for a browser, opened from disk", OPTIONS)
     report.add_argument("folder", nargs="?", type=Path, help="where to write (default: report in DATA)")
+    _add_switch(report, "--all", "a page of every neuron, not only of candidates and feature neurons")
     _of_run(report)
 
 
@@ -144,6 +143,10 @@ def _neuron(given: str) -> tuple[int | None, int]:
     if not match:
         raise argparse.ArgumentTypeError(f"{given!r} is no neuron; give its number (292) or 6:292")
     return None if match[1] is None else int(match[1]), int(match[2])
+
+
+def _add_switch(command: argparse.ArgumentParser, name: str, doc: str) -> None:
+    command.add_argument(name, nargs="?", const=True, default=False, type=_switch, help=doc)
 
 
 def _name() -> str:
@@ -314,8 +317,8 @@ def _report(config: Config, args: argparse.Namespace) -> int:
     folders.refuse(folder, pages.IS_OURS)
     code = 0 if args.of_run else _without(database.run(config))
     with _asked(config, args) as (own, con, _files):
-        n_pages = pages.write(con, own, folder)
-    show(f"{n_pages:,} neurons; open {folder / 'index.html'}")
+        written = pages.write(con, own, folder, everything=args.all)
+    show(f"{written.neurons:,} neurons, {written.pages:,} pages; open {folder / 'index.html'}")
     return code
 
 

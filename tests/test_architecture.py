@@ -23,6 +23,7 @@ FLOOR = {
     "errors",
     "output",
     "printable",
+    "processes",
     "progress",
     "resources",
     "text_forms",
@@ -33,6 +34,7 @@ STEPS = {"samples", "identification", "verification", "generation"}
 DIRECTIONS = {
     "errors": set(),
     "printable": set(),
+    "processes": {"errors"},
     "output": {"config", "printable", "resources"},
     "progress": {"output"},
     "resources": set(),

@@ -106,6 +106,7 @@ def main() -> None:
     """Measure, print, store."""
     import bench_evidence
     import bench_llama
+    import bench_report
     import bench_scan
     import bench_sql
     import bench_stages
@@ -133,6 +134,8 @@ def main() -> None:
     stages = bench_stages.rows()
     for row in stages:
         print(bench_stages.told(row), flush=True)
+    report = bench_report.row()
+    print(bench_report.told(report), flush=True)
     sql = bench_sql.rows()
     print(bench_sql.told(sql), flush=True)
     machine = dict(
@@ -140,7 +143,7 @@ def main() -> None:
     )
     out = ROOT / "data" / "bench.json"
     results = dict(machine=machine, rows=rows, verification=verified, llama=llama)
-    results |= dict(scan=scan, evidence=evidence, stages=stages, sql=sql)
+    results |= dict(scan=scan, evidence=evidence, stages=stages, report=report, sql=sql)
     out.write_text(json.dumps(results, indent=2) + "\n")
     print(f"stored in {out.relative_to(ROOT)}", file=sys.stderr)
 

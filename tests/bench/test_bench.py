@@ -5,6 +5,7 @@ import functools
 import bench
 import bench_evidence
 import bench_llama
+import bench_report
 import bench_scan
 import bench_stages
 import bench_verification
@@ -72,6 +73,19 @@ def test_a_scan_is_told_beside_bare_passes_and_a_loop_of_run_with_cache():
     told = bench_scan.told(times)
     assert told.startswith("x: 100 tokens/s, 50% of bare passes (200), 3.0 x run_with_cache (33)")
     assert "goals: 85% and 2.2 x; 2 of 9 windows measured again in 1.0 s" in told
+
+
+def test_a_report_is_told_with_its_size_beside_its_goals(tmp_path):
+    (tmp_path / "data").mkdir()
+    bench_report.make(tmp_path / "data", bench_report.Size(layers=2, neurons=30, variants=3))
+    found = bench_report.written(tmp_path)
+    assert found["neurons"] == 60
+    assert found["pages"] == len(list((tmp_path / "report/neurons").rglob("*.html")))
+    shown = bench_report.in_chromium(tmp_path / "report")
+    assert shown is None or set(shown) == {"open_ms", "key_ms", "load_all_ms", "key_all_ms", "sort_all_ms"}
+    told = bench_report.told(found | dict(files=9, mb=5.0, gb=0.5, cores=2, chromium=shown))
+    assert told.startswith(f"report of 60 neurons, {found['pages']} pages: ")
+    assert "goals: 600 s, 200 MB" in told and "in Chromium: " in told
 
 
 def test_operations_of_a_shape_are_those_of_its_products():
