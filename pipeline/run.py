@@ -126,6 +126,9 @@ def make(planned: Planned, tables: Tables, kept: Kept, engine: Engine) -> None:
 def _rows(planned: Planned, inputs: Inputs, kept: Kept, engine: Engine) -> pa.Table:
     """The rows of a table that is made in Python."""
     stage, settings = planned.stage, planned.stage.handed(kept.config)
+    if stage.together:
+        [parts] = stage.together([settings], inputs.unfinished, engine)
+        return pa.concat_tables([empty(stage.table), *parts]).combine_chunks()
     if stage.worker is None:
         return empty(stage.table)
     if stage.keep:

@@ -6,7 +6,7 @@ closure of its module and the keys of its tables are the key of what it makes (s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.config import Config, Settings
-from pipeline.engine.engines import Worker
+from pipeline.engine.engines import Engine, Worker
 from pipeline.errors import UndeclaredError
 from pipeline.tables import store
 from pipeline.tables.query import Query
@@ -112,9 +112,11 @@ class Stage:
     `decided_by` gives what stands in the key in place of the value of a setting, or of the key of a table.
 
     `shards` cuts the inputs into independent tables (by default a single one without rows), `worker` gives
-    the function from each of them to rows; without a worker or `sql` the table is empty. `ready` refuses
-    before anything is made what cannot be. `note` says in a few words what was left out, `warn` what must
-    not be overlooked.
+    the function from each of them to rows. `together` stands for both where several parts are made at once:
+    given the settings of each part (they differ in `layer` only), the folder in which it may save itself,
+    and the engine, it returns for each part its rows in batches, in order. Without any of these or `sql`
+    the table is empty. `ready` refuses before anything is made what cannot be. `note` says in a few words
+    what was left out, `warn` what must not be overlooked.
     """
 
     module: str
@@ -133,6 +135,7 @@ class Stage:
     ready: Callable[[Config], None] = _ready
     note: Callable[[pa.Table, Inputs, Config], str] = _no_note
     warn: Callable[[pa.Table, Inputs, Config], list[str]] = _no_warning
+    together: Callable[[Sequence[Config], Path | None, Engine], Sequence[Iterator[pa.Table]]] | None = None
 
     def applies(self, config: Config) -> bool:
         """Whether it makes its table under these settings."""
