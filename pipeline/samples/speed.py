@@ -22,7 +22,8 @@ class Done(NamedTuple):
 class Speed:
     """Shows what is done, with tokens a second, and the time left where the number of texts is known."""
 
-    def __init__(self, n_texts: int | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, n_texts: int | None, clock: Callable[[], float] | None = None) -> None:
+        clock = clock or time.monotonic
         self.n_texts, self._clock, self._start = n_texts, clock, clock()
         self._tokens, self.texts = 0, 0.0
         self._first: float | None = None  # the text with which it began
