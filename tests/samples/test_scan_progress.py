@@ -64,7 +64,7 @@ def test_where_the_number_of_texts_is_not_known_no_time_is_told(capsys):
 
 @pytest.mark.parametrize("grouped", [100, 2048])
 def test_a_scan_tells_after_each_batch_how_many_texts_are_done(grouped):
-    lines = ["1234567", "12", "123456789", "1"] * 700
+    lines = ["1234567", "12", "123456712", "1"] * 700
     model, told = LookupModel(), []
     search = Search((Side(1, 3),), samples=2, longest=6, batch_tokens=64)
     work = Searcher(search, model, Here(tell=told.append))
