@@ -98,9 +98,8 @@ class Measured:
 
     def __init__(self, search: Search, winners: Winners, unfinished: Unfinished) -> None:
         self._search, self._file = search, unfinished
-        self._numbers = winners.numbers.numpy()  # (columns, samples)
-        self._peaks = winners.peaks.numpy()
-        flat = self._numbers.ravel()
+        flat = winners.numbers.numpy().ravel()
+        self._peaks = winners.peaks.numpy().ravel()
         slots = np.flatnonzero(flat >= 0)
         # of each window, in the order of their numbers, the winners: places in (columns, samples)
         self._slots = slots[np.argsort(flat[slots], kind="stable")]
@@ -144,6 +143,7 @@ class Measured:
     ) -> Iterator[pa.Table]:
         """All that is missing, in batches; those whose pass ends at the same layer are together."""
         wanted = self._places[missing].tolist()
+        size = self._search.batch_tokens or model.batch_tokens
         found = zip(
             missing.tolist(),
             text_windows.again(model, lines, self._search.longest, wanted),
@@ -154,7 +154,7 @@ class Measured:
             highest = [self._highest(i) for i, _ in group]
             for layer in sorted(set(highest)):
                 own = [each for each, last in zip(group, highest, strict=True) if last == layer]
-                for chosen in batches.by_length([len(ids) for _, ids in own], self._search.batch_tokens):
+                for chosen in batches.by_length([len(ids) for _, ids in own], size):
                     yield from self._shards([own[place] for place in chosen])
 
     def _sides(self, slots: np.ndarray) -> np.ndarray:
@@ -197,7 +197,7 @@ class Measured:
         slots = np.concatenate([self._of(i) for i in indices])
         own = [each.reshape(-1, len(window)) for each, window in zip(values, ids, strict=True)]
         found = np.concatenate([each[:, 1:].max(1) for each in own])
-        peaks, sides = self._peaks.ravel()[slots], self._sides(slots)
+        peaks, sides = self._peaks[slots], self._sides(slots)
         highest = np.zeros(len(self._search.sides))
         np.maximum.at(highest, sides, np.abs(peaks))
         if not (np.abs(found - peaks) <= _OFF * highest[sides]).all():

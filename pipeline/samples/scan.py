@@ -51,13 +51,15 @@ class Scan:
         The settings of the parts differ in their layer only; `load` gives the model with the number of
         neurons of that layer, in every process that computes.
         """
-        self._parts, self._search = parts, _search(parts, load)
-        model = load(parts[0])
+        sides = tuple(Side(_layer(part), load(part).n_neurons) for part in parts)
+        model, config = load(parts[0]), parts[0]
+        longest = min(model.n_ctx, config.max_tokens)
+        self._parts, self._search = parts, Search(sides, config.samples, longest, config.batch_tokens)
         unfinished.purpose = f"{self._search.sides}, {self._search.samples}"
-        worker = partial(_searcher, tuple(parts), load)
+        worker = partial(_searcher, self._search, config, load)
         winners = peaks.find(self._search, worker, text, unfinished, engine)
         self._measured = Measured(self._search, winners, unfinished)
-        self._measured.measure(partial(_measurer, tuple(parts), load), model, text, engine)
+        self._measured.measure(partial(_measurer, self._search, config, load), model, text, engine)
         self._names = pa.array(model.token_texts)
 
     def rows(self, part: int) -> Iterator[pa.Table]:
@@ -102,24 +104,16 @@ class Scan:
         return {name: pa.ListArray.from_arrays(ends, pa.array(each)) for name, each in items.items()}
 
 
-def _search(parts: Sequence[Config], load: Load) -> Search:
-    """What is searched, with the number of neurons that each layer really has."""
-    model, config = load(parts[0]), parts[0]
-    sides = tuple(Side(_layer(part), load(part).n_neurons) for part in parts)
-    longest = min(model.n_ctx, config.max_tokens)
-    return Search(sides, config.samples, longest, config.batch_tokens or model.batch_tokens)
-
-
 def _layer(part: Config) -> int:
     return part.layer
 
 
-def _searcher(parts: Sequence[Config], load: Load, here: Here) -> Searcher:
-    return Searcher(_search(parts, load), load(parts[0]), here)
+def _searcher(search: Search, config: Config, load: Load, here: Here) -> Searcher:
+    return Searcher(search, load(config), here)
 
 
-def _measurer(parts: Sequence[Config], load: Load) -> Measurer:
-    return Measurer(_search(parts, load), load(parts[0]))
+def _measurer(search: Search, config: Config, load: Load) -> Measurer:
+    return Measurer(search, load(config))
 
 
 def _load(part: Config) -> LanguageModel:

@@ -34,12 +34,12 @@ _WINDOWS, _TOKENS = b"windows", b"tokens"
 @dataclass(frozen=True)
 class Search:
     """What is searched: the sides, how many windows of each neuron, of how many tokens at most; and how
-    many tokens are computed at once."""
+    many tokens are computed at once, None for as many as suit the device."""
 
     sides: tuple[Side, ...]
     samples: int
     longest: int
-    batch_tokens: int
+    batch_tokens: int | None = None
 
     @property
     def n_columns(self) -> int:
@@ -122,13 +122,14 @@ class Searcher:
         windows = text_windows.windows(self._model, texts, self._search.longest, self._n_windows)
         group = sorted(windows, key=lambda window: len(window.ids))
         n_tokens = 0
-        for batch in of_range(self._search, group, done, first, len(texts)):
+        size = self._search.batch_tokens or self._model.batch_tokens
+        for batch in of_range(size, group, done, first, len(texts)):
             numbers, places, ids = zip(*batch.windows, strict=True)
             self._winners.offer(peaks(self._search, self._model, ids), list(numbers), list(places))
-            size = sum(map(len, ids))
-            n_tokens += size
+            computed = sum(map(len, ids))
+            n_tokens += computed
             if self._here.tell:
-                self._here.tell(Done(len(ids), size, batch.texts_before, batch.texts_after))
+                self._here.tell(Done(len(ids), computed, batch.texts_before, batch.texts_after))
             self._save(first, batch.n_done)
         found = self._winners.found(self._n_windows)
         self._n_windows, self._n_texts = self._n_windows + len(group), first + len(texts)
@@ -154,14 +155,16 @@ class Searcher:
             unfinished.save(_SAVED, keys=keys, places=places, at=np.array([first, done, self._n_windows]))
 
 
-def of_range(search: Search, windows: list[Window], done: int, first: int, n_texts: int) -> Iterator[Batch]:
+def of_range(
+    batch_tokens: int, windows: list[Window], done: int, first: int, n_texts: int
+) -> Iterator[Batch]:
     """The windows of a range, ordered by their length, without those that are done: in batches that are the
     same wherever it continues."""
     total = sum(len(window.ids) for window in windows)
     tokens = sum(len(window.ids) for window in windows[:done])
     left = windows[done:]
     lengths = [len(window.ids) for window in left]
-    for chosen in batches.by_length(lengths, search.batch_tokens):
+    for chosen in batches.by_length(lengths, batch_tokens):
         before = first + n_texts * tokens / total
         done, tokens = done + len(chosen), tokens + sum(lengths[place] for place in chosen)
         yield Batch([left[place] for place in chosen], done, before, first + n_texts * tokens / total)

@@ -66,7 +66,7 @@ class Subject:
     def search(self, layers: tuple[int, ...]) -> Search:
         """The search of some layers, of the 20 best windows."""
         sides = tuple(Side(layer, self.n_neurons) for layer in layers)
-        return Search(sides, 20, min(1024, self.model.n_ctx), self.model.batch_tokens)
+        return Search(sides, 20, min(1024, self.model.n_ctx))
 
 
 def subject(shape: bench_llama.Shape) -> Subject:
@@ -112,7 +112,7 @@ def row(given: Subject, n_tokens: int = 60_000) -> dict[str, Any]:
     [texts_range] = text.ranges()
     found = text_windows.windows(model, texts_range, every.longest)
     group = sorted(found, key=lambda each: len(each.ids))
-    computed = list(search.of_range(every, group, 0, 0, len(lines)))
+    computed = list(search.of_range(model.batch_tokens, group, 0, 0, len(lines)))
     windows = [window.ids for batch in computed for window in batch.windows]
 
     def bare_passes() -> None:
