@@ -172,8 +172,14 @@ class LanguageModel:
     def look_through(self, ids: torch.Tensor, see: Mapping[int, Callable[[torch.Tensor], None]]) -> None:
         """Show what `measured` gives for some layers, each to the function that stands under its number, in
         one pass up to the highest of them; the pass goes on with what is shown: nobody may change it."""
-        by_hook = {self.hook(layer): look for layer, look in see.items()}
-        neurons.look_through(self.bridge, by_hook, ids.to(self.device))
+        from pipeline.models import whole_passes
+
+        tower, turns_at = self.tower(max(see)), self.turns_at
+        if whole_passes.fits(tower) and (turns_at is None or ids.shape[1] <= turns_at):
+            whole_passes.look_through(tower, ids.to(self.device), see)
+        else:
+            by_hook = {self.hook(layer): look for layer, look in see.items()}
+            neurons.look_through(self.bridge, by_hook, ids.to(self.device))
 
 
 def load(config: Config, precision: str = "float32") -> LanguageModel:

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import replace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 from hypothesis import given, settings
@@ -223,3 +224,32 @@ def test_a_scan_of_the_embedded_model_equals_one_pass_per_text(demo, small_text)
             assert row["activations"] == pytest.approx(values.tolist(), abs=1e-5)
             better = int((highest[:, row["neuron"]] > row["max_activation"] + 1e-5).sum())
             assert better <= row["rank"]
+
+
+def test_the_stage_gives_each_layer_together_the_rows_that_it_gives_alone(small_text, tmp_path):
+    from pipeline.language import texts
+
+    some = list(texts.stream("small", small_text))[:40]
+    (tmp_path / "some.txt").write_text("\n".join(" ".join(each.split()) for each in some))
+    config = Config(source="scan", text=str(tmp_path / "some.txt"), plain_text="lines", samples=3)
+    parts = [scan.SCAN.handed(replace(config, layer=layer)) for layer in (1, 0)]
+    found = scan.SCAN.together(parts, tmp_path / "unfinished", InProcess())
+    for part, batches in zip(parts, found, strict=True):
+        rows = pa.concat_tables(batches)
+        [alone] = scan.SCAN.together([part], None, InProcess())
+        alone = pa.concat_tables(alone)
+        assert set(rows["layer"].to_pylist()) == {part.layer}
+        for column in ("neuron", "rank", "text_id", "token_ids", "tokens", "mat_index"):
+            assert rows[column].equals(alone[column]), column
+        ours, theirs = (pc.list_flatten(table["activations"]).to_numpy() for table in (rows, alone))
+        assert ours == pytest.approx(theirs, abs=1e-5)
+
+
+def test_rows_come_in_batches_of_bounded_size():
+    model = LookupModel(n_neurons=400, n_ctx=1000)
+    texts = ["1234567" * 100 + str(n) for n in range(1, 8)]
+    found = of_text(Config(samples=7), model.of, Text(lambda: texts))
+    batches = list(found.rows(0))
+    tokens = [len(pc.list_flatten(batch["token_ids"])) for batch in batches]
+    assert sum(map(len, batches)) == 7 * 400
+    assert len(batches) > 1 and max(tokens) < 1.1 * 2**20
