@@ -126,6 +126,8 @@ def _together(
     parts: Sequence[Config], unfinished: Path | None, engine: Engine
 ) -> Sequence[Iterator[pa.Table]]:
     """The rows of all layers, with the text scanned for them together."""
+    for part in parts:
+        _load(part)  # what cannot be is refused before anything is written
     text = Text(partial(texts.of, parts[0]), text_count.about(parts[0]))
     found = Scan(parts, _load, text, Unfinished(unfinished), engine)
     return [found.rows(part) for part in range(len(parts))]
