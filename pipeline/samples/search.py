@@ -99,7 +99,7 @@ class Searched(NamedTuple):
 
 
 class Searcher:
-    """A worker that searches ranges of texts, given as `text_windows.ranges` cuts them.
+    """A worker that searches ranges of texts, given as `Text.ranges` cuts them.
 
     Of a range it returns (`Searched`) those winners that nothing in the ranges that it searched before
     beats. With `here` it saves itself and continues within a range.
@@ -107,6 +107,7 @@ class Searcher:
 
     def __init__(self, search: Search, model: LanguageModel, here: Here | None = None) -> None:
         self._search, self._model, self._here = search, model, here or Here()
+        self._left: dict[str, np.ndarray] | None = None
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -139,9 +140,12 @@ class Searcher:
         """How many windows of a range are done already, with what was found in them."""
         import torch
 
-        saved = self._here.unfinished and self._here.unfinished.load(_SAVED)
+        if self._left is None:  # by a process that died, for this range or one that comes yet
+            self._left = (self._here.unfinished and self._here.unfinished.load(_SAVED)) or {}
+        saved = self._left
         if not saved or saved["at"][0] != first:
             return 0
+        self._left = {}
         self._winners.keys.copy_(torch.from_numpy(saved["keys"]))
         self._winners.places.copy_(torch.from_numpy(saved["places"]))
         _, done, self._n_windows = saved["at"].tolist()
