@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -23,8 +24,10 @@ from pipeline.errors import DamagedError, NoLayerError, PipelineError, StoreErro
 from pipeline.output import tell
 from pipeline.plan import packages, plan
 from pipeline.progress import progress
-from pipeline.tables import TABLES, VERSION, empty, query
+from pipeline.tables import TABLES, VERSION, disk, empty, fingerprint, query
 from pipeline.tables.store import Store
+
+_TOGETHER = "made-together"  # the keys of tables that one scan made, while they are written
 
 
 def store_of(config: Config) -> Store:
@@ -123,14 +126,33 @@ def _make_together(planned: list[Part], engine: Engine) -> None:
         missing = [part for part in planned if table in {each.stage.table for each in part.missing()}]
         stage = planned[0].planned[table].stage
         if stage.together and missing:
-            handed = [stage.handed(part.config) for part in missing]
+            asked, folder = _begun(table, planned, missing)
             start = time.monotonic()
-            saved = missing[-1].inputs(stage).unfinished  # of the one that is written last
-            for part, rows in zip(missing, stage.together(handed, saved, engine), strict=True):
-                _write(part.planned[table], part, rows, start)
-                note = f"layer {part.layer}" if len(planned) > 1 else ""
-                _tell(part.planned[table], part, time.monotonic() - start, note)
+            made = stage.together([stage.handed(part.config) for part in asked], folder, engine)
+            if len(asked) > 1:  # it is needed until the last of them is written
+                disk.make(folder)
+                (folder / _TOGETHER).write_text("\n".join(part.key_of[table] for part in asked))
+            for part, rows in zip(asked, made, strict=True):
+                if part in missing:
+                    _write(part.planned[table], part, rows, start)
+                    note = f"layer {part.layer}" if len(planned) > 1 else ""
+                    _tell(part.planned[table], part, time.monotonic() - start, note)
                 start = time.monotonic()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _begun(table: str, planned: list[Part], missing: list[Part]) -> tuple[list[Part], Path]:
+    """Which parts are made at once, and where what there is of them is saved.
+
+    Those that are missing; where a run was killed while it wrote them, all that it had made.
+    """
+    store, keys = missing[0].store, {part.key_of[table] for part in missing}
+    for folder in (store.folder / table).glob(f".unfinished-*/{_TOGETHER}"):
+        before = set(folder.read_text().split())
+        if keys <= before <= {part.key_of[table] for part in planned}:
+            return [part for part in planned if part.key_of[table] in before], folder.parent
+    name = next(iter(keys)) if len(keys) == 1 else fingerprint.of_value(sorted(keys))
+    return missing, store.unfinished(table, name)
 
 
 def _make_missing(part: Part, spent: Spent, engine: Engine) -> None:

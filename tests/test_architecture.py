@@ -85,7 +85,7 @@ VENDORS = {
     "httpx2": {"generation.chat", "results.publish.hub", "web.environment", "web.hugging_face"},
     "huggingface_hub": {"results.publish.hub", "web.hugging_face"},
 }
-LAZY = {"models.resumed_passes", "models.cached_passes"}
+LAZY = {"models.resumed_passes", "models.cached_passes", "models.whole_passes"}
 LAZY |= {name for name in MODULES if name.startswith("models.blocks.")}
 # themselves imported only when they are used
 HEAVY = {"openai", "torch", "transformer_lens", "transformers", "gensim", "datasets", "pandas"}

@@ -11,6 +11,7 @@ import copy
 import difflib
 import json
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -167,6 +168,18 @@ class LanguageModel:
         """The same as the model computes it, on its device; where a cache of keys and values is given, the
         ids follow those in it, and it is told theirs up to the layer."""
         return neurons.values(self.bridge, self.hook(layer), ids.to(self.device), cache)
+
+    def look_through(self, ids: torch.Tensor, see: Mapping[int, Callable[[torch.Tensor], None]]) -> None:
+        """Show what `measured` gives for some layers, each to the function that stands under its number, in
+        one pass up to the highest of them; the pass goes on with what is shown: nobody may change it."""
+        from pipeline.models import whole_passes
+
+        tower, turns_at = self.tower(max(see)), self.turns_at
+        if whole_passes.fits(tower) and (turns_at is None or ids.shape[1] <= turns_at):
+            whole_passes.look_through(tower, ids.to(self.device), see)
+        else:
+            by_hook = {self.hook(layer): look for layer, look in see.items()}
+            neurons.look_through(self.bridge, by_hook, ids.to(self.device))
 
 
 def load(config: Config, precision: str = "float32") -> LanguageModel:

@@ -108,6 +108,7 @@ def main() -> None:
     import bench_llama
     import bench_report
     import bench_scan
+    import bench_scan_memory
     import bench_sql
     import bench_stages
     import bench_verification
@@ -127,8 +128,12 @@ def main() -> None:
     for row in bench_llama.rows():
         llama.append(row)
         print(bench_llama.told(row), flush=True)
-    scan = bench_scan.row()
-    print(bench_scan.told(scan), flush=True)
+    scan = []
+    for row in bench_scan.rows():
+        scan.append(row)
+        print(bench_scan.told(row), flush=True)
+    memory = bench_scan_memory.alone()
+    print(bench_scan_memory.told(memory), flush=True)
     evidence = bench_evidence.rows()
     print(bench_evidence.told(evidence), flush=True)
     stages = bench_stages.rows()
@@ -143,7 +148,7 @@ def main() -> None:
     )
     out = ROOT / "data" / "bench.json"
     results = dict(machine=machine, rows=rows, verification=verified, llama=llama)
-    results |= dict(scan=scan, evidence=evidence, stages=stages, report=report, sql=sql)
+    results |= dict(scan=scan, scan_memory=memory, evidence=evidence, stages=stages, report=report, sql=sql)
     out.write_text(json.dumps(results, indent=2) + "\n")
     print(f"stored in {out.relative_to(ROOT)}", file=sys.stderr)
 

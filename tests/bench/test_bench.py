@@ -7,6 +7,7 @@ import bench_evidence
 import bench_llama
 import bench_report
 import bench_scan
+import bench_scan_memory
 import bench_stages
 import bench_verification
 import pytest
@@ -66,13 +67,25 @@ def test_a_shape_of_llamas_form_is_measured_both_ways_and_told_beside_its_goals(
 
 
 def test_a_scan_is_told_beside_bare_passes_and_a_loop_of_run_with_cache():
-    found = bench_scan.row(bench_llama.Shape("tiny", 1, 2, 32, 4, 2, 24, 0.6), n_tokens=3000)
+    subject = bench_scan.subject(bench_llama.Shape("tiny", 1, 2, 32, 4, 2, 24, 0.6))
+    found = bench_scan.row(subject, n_tokens=3000)
     assert found["tokens"] == 3000 + found["windows"]  # each with its BOS
-    assert found["won"] == found["windows"]  # so few that all win
-    times = dict(what="x", tokens=100, scan_s=1.0, bare_s=0.5, loop_s=3.0, again_s=1.0, won=2, windows=9)
+    assert found["won"] == found["won_alone"] == found["windows"]  # so few that all win
+    times = dict(what="x", tokens=100, scan_s=1.0, alone_s=0.8, bare_s=0.5, loop_s=3.0)
+    times |= dict(again_s=1.0, again_alone_s=0.5, won=2, won_alone=1, windows=9)
     told = bench_scan.told(times)
-    assert told.startswith("x: 100 tokens/s, 50% of bare passes (200), 3.0 x run_with_cache (33)")
-    assert "goals: 85% and 2.2 x; 2 of 9 windows measured again in 1.0 s" in told
+    assert told.startswith("x: 100 tokens/s, 50% of bare passes (200), 3.0 x run_with_cache (33), 1.25 x ")
+    assert "goals: 85%, 2.2 x and 1.3 x; 2 of 9 windows measured again in 1.0 s" in told
+
+
+def test_the_memory_of_a_scan_is_measured_over_all_rows():
+    model = bench_scan_memory.Invented(n_layers=2, n_neurons=30, n_ctx=50, n_tokens=100)
+    found = bench_scan_memory.row(model, n_texts=9, samples=4)
+    assert (found["rows"], found["tokens"]) == (2 * 30 * 4, 2 * 30 * 4 * 50)
+    assert 0 <= found["scan_gb"] <= found["rows_gb"]
+    assert "at most 0.25 GB beside the model, 0.50 GB" in bench_scan_memory.told(
+        found | dict(scan_gb=0.25, rows_gb=0.5)
+    )
 
 
 def test_a_report_is_told_with_its_size_beside_its_goals(tmp_path):

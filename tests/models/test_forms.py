@@ -1,12 +1,13 @@
 """Variants that resume equal one hooked pass each, in every form of model, whichever way is taken."""
 
 import functools
+from functools import partial
 from itertools import chain
 
 import pytest
 import tiny_models
 import torch
-from tiny_models import FORMS, N_LAYERS, OTHERS
+from tiny_models import FORMS, N_CTX, N_LAYERS, N_TOKENS, OTHERS
 
 from pipeline.models import cached_passes, resumed_passes
 from pipeline.models.blocks.block import plain
@@ -49,6 +50,27 @@ def test_every_variant_equals_a_whole_pass_by_the_models_own_cache(form, measure
     model, expected = measured(form)
     assert cached_passes.refusal(model, LAST) == ""
     assert_equal(cached_passes.peaks(model, LAST, TEXTS, Batch(60, 10**6)), expected)
+
+
+@pytest.mark.parametrize("form", [*FORMS, *OTHERS])
+def test_texts_that_are_looked_through_show_what_hooks_give_in_each_layer_asked_for(form, measured):
+    model, _ = measured(form)
+    lengths = [2, 13, 25, N_CTX]
+    draw = torch.Generator().manual_seed(1)
+    ids = torch.randint(N_TOKENS, (len(lengths), N_CTX), generator=draw)
+    expected = {layer: model.measured(ids, layer) for layer in range(N_LAYERS)}
+    padded = ids.clone()
+    for row, length in zip(padded, lengths, strict=True):
+        row[length:] = 0
+    for layers in (range(N_LAYERS), [LAST], [0]):
+        shown = {}
+        model.look_through(padded, {layer: partial(shown.__setitem__, layer) for layer in layers})
+        assert list(shown) == list(layers)
+        for layer, values in shown.items():
+            usual = expected[layer].abs().mean().item()
+            for row, length in enumerate(lengths):
+                own = values[row, :length], expected[layer][row, :length]
+                torch.testing.assert_close(*own, rtol=1e-4, atol=1e-4 * usual)
 
 
 @pytest.mark.parametrize("form", OTHERS)

@@ -169,13 +169,29 @@ class Block(ABC):
         """The output of the MLP for x (token, d_model)."""
         return torch.cat([self.fc_out(self._middle(part)) for part in x.split(self.rows)])
 
+    def active(self, x: torch.Tensor) -> torch.Tensor:
+        """All neurons (token, n_neurons) for x (token, d_model), before an inner LayerNorm."""
+        return torch.cat([self._active(part) for part in self._parts(x)])
+
+    def added(self, active: torch.Tensor) -> torch.Tensor:
+        """The output of the MLP (token, d_model), given its neurons."""
+        return torch.cat([self.fc_out(self._normed(part)) for part in self._parts(active)])
+
+    def _parts(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Some rows at once; on an accelerator all, which takes the fewest calls."""
+        return x.split(self.rows) if x.device.type == "cpu" else (x,)
+
     def _middle(self, x: torch.Tensor) -> torch.Tensor:
         """The neurons as they enter the product that gives the layer's output."""
+        return self._normed(self._active(x))
+
+    def _active(self, x: torch.Tensor) -> torch.Tensor:
         into = self.fc_in(x) if self.gate is None else self.gate(x)
         active = into.softmax(-1).mul_(into) if self.solu else self.act(into)
-        if self.gate is not None:
-            return active.mul_(self.fc_in(x))
-        return active if self.inner_ln is None else self.inner_ln(active)
+        return active if self.gate is None else active.mul_(self.fc_in(x))
+
+    def _normed(self, active: torch.Tensor) -> torch.Tensor:
+        return active if self.inner_ln is None or self.gate is not None else self.inner_ln(active)
 
     def neurons(self, x: torch.Tensor, neuron: torch.Tensor) -> torch.Tensor:
         """One neuron of each token of x (token, d_model), before an inner LayerNorm, float32 (token).
