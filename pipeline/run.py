@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import platform
 import time
+from collections.abc import Generator, Iterator
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,14 +16,16 @@ import pyarrow as pa
 
 from pipeline.config import Config
 from pipeline.engine.engines import Engine, InProcess
-from pipeline.engine.kept import Kept, answered
+from pipeline.engine.kept import Kept, all_answered
 from pipeline.engine.made import Planned, Tables
-from pipeline.engine.stage import Inputs
+from pipeline.engine.processes import Processes
+from pipeline.engine.stage import Inputs, Runs
 from pipeline.errors import UserError
 from pipeline.output import tell
 from pipeline.plan import packages, plan
 from pipeline.progress import progress
 from pipeline.tables import VERSION, empty, query
+from pipeline.tables.rows import Rows
 from pipeline.tables.store import Store
 
 
@@ -85,10 +89,8 @@ def make(planned: Planned, tables: Tables, kept: Kept, engine: Engine) -> None:
     stage, config = planned.stage, kept.config
     start = time.monotonic()
     inputs, settings = tables.inputs(stage), stage.handed(config)
-    warnings: list[str] = []
-    unfinished = any(tables.unfinished(table) for table in stage.reads)
     files = {table: inputs.file(table) for table in stage.reads}
-    data: Any
+    data: pa.Table | Iterator[pa.Table]
     if stage.sql:
         values = config.values(stage.settings)
         if refusal := query.check(stage.sql, files, values):
@@ -96,9 +98,6 @@ def make(planned: Planned, tables: Tables, kept: Kept, engine: Engine) -> None:
         data = query.stream(stage.sql, files, values)
     else:
         data = _rows(planned, inputs, kept, engine)
-        warnings = stage.warn(data, inputs, settings)
-        if stage.keep and stage.keep.paid:
-            unfinished |= len(answered(data)) < len(data)
     facts = {
         "table": stage.table,
         "key": planned.key,
@@ -107,31 +106,47 @@ def make(planned: Planned, tables: Tables, kept: Kept, engine: Engine) -> None:
         "created": datetime.now(UTC).isoformat(),
         "seconds": time.monotonic() - start,
         "config": dataclasses.asdict(config),
-        "unfinished": unfinished,
-        "warnings": warnings,
+        "unfinished": any(tables.unfinished(table) for table in stage.reads),
+        "warnings": [],
         "packages": packages(stage),
         "python": platform.python_version(),
     }
-    tables.store.write(stage.table, planned.key, data, facts)
+
+    def written(file: Path) -> dict[str, Any]:
+        """The facts, with what the rows themselves tell."""
+        if stage.sql:
+            return facts
+        made = Rows(file, stage.table)
+        failed = bool(stage.keep and stage.keep.paid and not all_answered(made["status"]))
+        told = dict(warnings=stage.warn(made, inputs, settings), unfinished=facts["unfinished"] or failed)
+        return facts | told
+
+    with closing(data) if isinstance(data, Generator) else nullcontext():
+        tables.store.write(stage.table, planned.key, data, written)
     seconds = time.monotonic() - start
     source = f"from {tables.n_rows(stage.reads[0]):,} {stage.reads[0]}" if stage.reads else ""
     if stage.sql:
         note = query.note(stage.sql, {**files, stage.table: tables.file(stage.table)})
     else:
-        note = stage.note(data, inputs, settings)
+        note = stage.note(Rows(tables.file(stage.table), stage.table), inputs, settings)
     made = f"{stage.number} {stage.table:<18} {tables.n_rows(stage.table):>9,} rows {source:<24}"
     tell(f"{made} {seconds:6.1f} s  {note}".rstrip())
 
 
-def _rows(planned: Planned, inputs: Inputs, kept: Kept, engine: Engine) -> pa.Table:
-    """The rows of a table that is made in Python."""
+def _rows(planned: Planned, inputs: Inputs, kept: Kept, engine: Engine) -> pa.Table | Iterator[pa.Table]:
+    """The rows of a table that is made in Python: whole where there is but one shard, else in parts."""
     stage, settings = planned.stage, planned.stage.handed(kept.config)
     if stage.worker is None:
         return empty(stage.table)
     if stage.keep:
         return kept.rows(planned, inputs, engine)
-    shards = list(stage.shards(inputs, settings))
-    total = sum(len(shard) for shard in shards)
-    shown = progress(shards, stage.table, unit="row", total=total) if total else shards
-    parts = engine.map(partial(stage.worker, inputs, settings), shown)
-    return pa.concat_tables([empty(stage.table), *parts]).combine_chunks()
+    make, shards = partial(stage.worker, inputs, settings), stage.shards(inputs, settings)
+    if not stage.is_cut:
+        [whole] = engine.map(make, shards)
+        return whole
+    if isinstance(stage.shards, Runs):
+        total = len(inputs.rows(stage.shards.table))
+        shards = progress(shards, stage.table, unit="row", total=total)
+    if stage.spread and isinstance(engine, InProcess):
+        engine = Processes()
+    return engine.map(make, shards)

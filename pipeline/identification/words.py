@@ -18,6 +18,7 @@ from pipeline import tables
 from pipeline.config import Config
 from pipeline.engine.stage import Inputs, Stage, runs_of
 from pipeline.language import word
+from pipeline.tables.rows import Columns
 
 
 def find_words(maps: pa.Table) -> pa.Table:
@@ -56,7 +57,7 @@ def _words_of(phrase: dict[str, Any]) -> Iterator[dict[str, Any]]:
         index += 1
 
 
-def _note(data: pa.Table, inputs: Inputs, settings: Config) -> str:
+def _note(data: Columns, inputs: Inputs, settings: Config) -> str:
     kept = pc.sum(data["replaceable"]).as_py() or 0
     return f"{len(data) - kept} cannot be replaced (digits, odd tokens)"
 

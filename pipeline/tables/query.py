@@ -103,9 +103,11 @@ def connect() -> duckdb.DuckDBPyConnection:
     return con
 
 
-def parquet(con: duckdb.DuckDBPyConnection, file: Path) -> duckdb.DuckDBPyRelation:
+def parquet(
+    con: duckdb.DuckDBPyConnection, file: Path, *, file_row_number: bool = False
+) -> duckdb.DuckDBPyRelation:
     """The rows of one file; characters of its name that DuckDB takes for a pattern stand for themselves."""
-    return con.read_parquet(re.sub(r"([*?\[])", r"[\1]", str(file)))
+    return con.read_parquet(re.sub(r"([*?\[])", r"[\1]", str(file)), file_row_number=file_row_number)
 
 
 def stream(

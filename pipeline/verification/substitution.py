@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from pipeline import tables
 from pipeline.config import Config
 from pipeline.engine.engines import Worker
-from pipeline.engine.stage import Inputs, Stage
+from pipeline.engine.stage import Inputs, Stage, runs_of
 from pipeline.language.spelling import spelled_alike
 from pipeline.tables.columns import NEURON_KEY, SAMPLE_KEY, VARIANT_KEY
 
@@ -72,25 +72,16 @@ def _subsets(size: int, of: int, count: int) -> np.ndarray:
     return subsets
 
 
-def _shards(inputs: Inputs, settings: Config) -> Any:
-    """All replacements of the MATs' words with their retentions; columns `word`, `replacement`, `mat`."""
-    retentions = inputs["retentions"]
-    retentions = retentions.filter(
-        pc.field("retention").is_valid() & pc.coalesce(pc.field("is_mat"), False)
-    ).select([*VARIANT_KEY, "kind", "retention", "baseline"])
-    variants = inputs["variants"].select([*VARIANT_KEY, "word", "replacement"])
-    maps = inputs["maps"].select([*SAMPLE_KEY, "mat"])
-    yield (
-        retentions.join(variants, list(VARIANT_KEY))
-        .join(maps, list(SAMPLE_KEY))
-        .sort_by([(name, "ascending") for name in VARIANT_KEY])
-    )
+_RETENTIONS = (*VARIANT_KEY, "kind", "is_mat", "retention", "baseline")
 
 
 def _worker(inputs: Inputs, settings: Config) -> Worker:
-    """The function from replacements to the tests of their neurons."""
+    """The function from retentions to the tests of their neurons."""
+    variants = inputs.rows("variants", [*VARIANT_KEY, "word", "replacement"])
+    maps = inputs.rows("maps", [*SAMPLE_KEY, "mat"])
 
-    def tested(replacements: pa.Table) -> pa.Table:
+    def tested(retentions: pa.Table) -> pa.Table:
+        replacements = _of_mats(retentions, variants.of_neurons(retentions), maps.of_neurons(retentions))
         neurons: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
         for row in replacements.to_pylist():
             neurons[tuple(row[name] for name in NEURON_KEY)].append(row)
@@ -105,6 +96,17 @@ def _worker(inputs: Inputs, settings: Config) -> Worker:
         return pa.Table.from_pylist(rows, schema=tables.TABLES["substitution"].schema)
 
     return tested
+
+
+def _of_mats(retentions: pa.Table, variants: pa.Table, maps: pa.Table) -> pa.Table:
+    """All replacements of the MATs' words with their retentions; columns `word`, `replacement`, `mat`."""
+    known = pc.field("retention").is_valid() & pc.coalesce(pc.field("is_mat"), False)
+    return (
+        retentions.filter(known)
+        .join(variants, list(VARIANT_KEY))
+        .join(maps, list(SAMPLE_KEY))
+        .sort_by([(name, "ascending") for name in VARIANT_KEY])
+    )
 
 
 def words_of(replacements: list[dict[str, Any]]) -> list[Word]:
@@ -150,6 +152,6 @@ STAGE = Stage(
     "substitution",
     reads=("retentions", "variants", "maps"),
     settings=("seed",),
-    shards=_shards,
+    shards=runs_of("retentions", 2**16, _RETENTIONS, whole_neurons=True),
     worker=_worker,
 )

@@ -1,9 +1,12 @@
 """The ids of texts and variants, and how sure they are."""
 
+from functools import partial
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import rows
+from given import Given
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,8 +41,9 @@ def variant(number, start, end, word, replacement):
 def encoded(given_sample, *variants, config=None, model=None):
     """The rows of variants of a text, encoded by the embedded model or another one."""
     config = config or Config()
-    inputs = {"samples": rows("samples", given_sample), "variants": rows("variants", *variants)}
-    work = encodings.Encoder(config, model, inputs["samples"]) if model else STAGE.worker(inputs, config)
+    inputs = Given({"samples": rows("samples", given_sample), "variants": rows("variants", *variants)})
+    encoder = encodings.Encoder(config, model) if model else None
+    work = partial(encoder, samples=inputs["samples"]) if encoder else STAGE.worker(inputs, config)
     made = pa.concat_tables([work(shard) for shard in STAGE.shards(inputs, config)])
     return tables.check("encodings", made).to_pylist()
 
@@ -151,7 +155,7 @@ def test_a_neuron_of_another_layer_has_its_own_texts_and_keys(demo):
         for layer in (0, 1)
         for row in (baseline(1, 4), variant(1, 1, 4, (2, 3), " green"))
     ]
-    inputs = {"samples": rows("samples", *pages), "variants": rows("variants", *asked)}
+    inputs = Given({"samples": rows("samples", *pages), "variants": rows("variants", *asked)})
     made = STAGE.worker(inputs, Config())(inputs["variants"]).to_pylist()
     for layer, page in enumerate(pages):
         own = [row for row in made if row["layer"] == layer]

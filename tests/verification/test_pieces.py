@@ -1,6 +1,7 @@
 """Ids of variants, of which each distinct piece is tokenised once, are those of tokenising each variant."""
 
 import itertools
+from functools import partial
 from types import SimpleNamespace
 
 import model_folders
@@ -163,7 +164,7 @@ def test_ids_of_variants_are_those_of_tokenising_each(form, data):
     model, _ = form
     samples, variants = data.draw(asked(model))
     expected = one_by_one.encoded(variants, samples, model, Config())
-    found = encodings.Encoder(Config(), model, samples)(variants)
+    found = encodings.Encoder(Config(), model)(variants, samples)
     assert found.to_pylist() == expected.to_pylist()
     assert found.schema.equals(expected.schema)
 
@@ -178,7 +179,7 @@ def test_ids_of_a_runs_variants_are_those_of_tokenising_each(small_tables, demo)
     last = max(place for place, variant in enumerate(variants["variant"].to_pylist()) if variant == 0)
     variants = variants.slice(0, last)
     expected = one_by_one.encoded(variants, samples, demo, Config())
-    assert encodings.Encoder(Config(), demo, samples)(variants).equals(expected)
+    assert encodings.Encoder(Config(), demo)(variants, samples).equals(expected)
     assert Pieces(demo).cuts
 
 
@@ -202,7 +203,7 @@ def test_distinct_words_are_tokenised_once(form):
         for place, stop in itertools.pairwise([*opening, len(names)]):
             span = dict(first_token=place, end_token=stop, replacement=" sword", kind="synonym")
             variants.append(phrase | span | dict(rank=rank, variant=place))
-    work = encodings.Encoder(Config(), counting, rows("samples", *pages))
+    work = partial(encodings.Encoder(Config(), counting), samples=rows("samples", *pages))
     work.pieces.cuts  # noqa: B018  (what it tries out is not counted)
     given_texts.clear()
     work(rows("variants", *variants))
