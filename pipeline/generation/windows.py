@@ -121,8 +121,8 @@ class _Layer:
             for row, known in zip(rows, self.identities.of(rows), strict=True):
                 start, end = _span(row)
                 if known.ids and end <= longest:  # else the text does not fit up to the window's end
-                    ids = np.array(known.ids[:end], np.int32)
-                    found.append(_Found((row["neuron"], row["rank"]), start, row["tokens"][start:end], ids))
+                    own = np.array(known.ids[:end], np.int32)
+                    found.append(_Found((row["neuron"], row["rank"]), start, row["tokens"][start:end], own))
         cuts = {}
         size = self.settings.batch_tokens or self.model.batch_tokens
         for batch in batches.by_length([len(each.ids) for each in found], size):
