@@ -10,6 +10,7 @@ import pytest
 import torch
 from allocated import allocated
 from conftest import rows
+from given import Given
 
 from pipeline.config import Config
 from pipeline.language.word_vectors import Vectors
@@ -240,6 +241,7 @@ def test_bfloat16_is_near_float32_and_its_deviation_is_stored(small_tables):
     rough = inputs["activations"]["activation"].to_numpy()
     off = np.abs(rough / exact["activation"].to_numpy() - 1)
     assert 0.0005 < np.nanmedian(off) < 0.02
+    inputs = Given(inputs)
     [shard] = deviations.STAGE.shards(inputs, config)
     stored = deviations.STAGE.worker(inputs, config)(shard)
     assert 512 <= len(stored) < len(exact) / 2
