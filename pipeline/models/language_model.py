@@ -150,12 +150,15 @@ class LanguageModel:
         limits = [each["original_max_position_embeddings"] for each in long]
         return min(limits, default=None)
 
-    def tower(self, layer: int) -> Tower | None:
-        """The model up to a layer, for computing variants of a text from what they share with it; None
-        where its form is not known."""
-        from pipeline.models.blocks import forms
+    def tower(self, layer: int) -> Tower | str:
+        """The model up to a layer, for computing variants of a text from what they share with it; or why
+        there is none."""
+        from pipeline.models.blocks import block, forms
 
-        return forms.tower(self.bridge.original_model, layer)
+        try:
+            return forms.tower(self.bridge.original_model, layer)
+        except block.NoBlocksError as exc:
+            return str(exc)
 
     def activations(self, ids: torch.Tensor, layer: int) -> torch.Tensor:
         """Activation of every neuron of `layer` at every token.

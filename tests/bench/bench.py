@@ -106,6 +106,7 @@ def main() -> None:
     """Measure, print, store."""
     import bench_evidence
     import bench_llama
+    import bench_loading
     import bench_scan
     import bench_sql
     import bench_stages
@@ -126,6 +127,9 @@ def main() -> None:
     for row in bench_llama.rows():
         llama.append(row)
         print(bench_llama.told(row), flush=True)
+    loading = bench_loading.rows()
+    for row in loading:
+        print(bench_loading.told(row), flush=True)
     scan = bench_scan.row()
     print(bench_scan.told(scan), flush=True)
     evidence = bench_evidence.rows()
@@ -139,7 +143,7 @@ def main() -> None:
         python=platform.python_version(), torch=torch.__version__, threads=torch.get_num_threads()
     )
     out = ROOT / "data" / "bench.json"
-    results = dict(machine=machine, rows=rows, verification=verified, llama=llama)
+    results = dict(machine=machine, rows=rows, verification=verified, llama=llama, loading=loading)
     results |= dict(scan=scan, evidence=evidence, stages=stages, sql=sql)
     out.write_text(json.dumps(results, indent=2) + "\n")
     print(f"stored in {out.relative_to(ROOT)}", file=sys.stderr)

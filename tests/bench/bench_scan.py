@@ -59,7 +59,7 @@ def texts(n_tokens: int) -> list[str]:
 def row(shape: bench_llama.Shape = SHAPE, n_tokens: int = 60_000) -> dict[str, Any]:
     """Seconds of the pass over all windows, of bare passes over the same batches, of the loop, and of
     measuring the winners again."""
-    bare = bench_llama.model_of(shape, whole=True)
+    bare = bench_llama.model_of(shape)
     model = Spelled(shape.name, bare.bridge, None, shape.n_neurons)
     config, lines = Config(layer=shape.layer, samples=20), texts(n_tokens)
     computed = list(peaks.of_text(config, model, lines, At()))

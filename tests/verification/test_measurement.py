@@ -270,7 +270,7 @@ def test_in_float32_nothing_is_measured_again(small_tables):
 )
 def test_the_way_that_is_taken_is_told_once(capsys, demo, refusal, message):
     class Unknown:
-        tower, refusals = staticmethod(lambda layer: None), {1: refusal}
+        tower, refusals = staticmethod(lambda layer: "its form has no blocks here"), {1: refusal}
 
     measurement.tell(demo, CONFIG)
     told = capsys.readouterr().err
