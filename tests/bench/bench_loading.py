@@ -2,7 +2,8 @@
 
 A folder in the shape of Llama-3.2-1B (1.24 billion numbers in bfloat16, random, in several files), each way
 in a process of its own: the most memory that it takes, without and with what it sees of the files, which
-the machine may take back, and its processor time from the first import to the activations of a text. To print it alone:
+the machine may take back, and its processor time from the first import to the activations of a text.
+To print it alone:
 
     .venv/bin/python tests/bench/bench_loading.py
 """
@@ -130,8 +131,8 @@ def rows(shape: dict[str, Any] = SHAPE, layer: int = LAYER) -> list[dict[str, An
 def told(row: dict[str, Any]) -> str:
     """A row as it is printed."""
     return (
-        f"{row['what']}: {row['whole_mb']:,.0f} MB -> {row['part_mb']:,.0f} MB (with what is mapped of files "
-        f"{row['whole_seen_mb']:,.0f} -> {row['part_seen_mb']:,.0f}), {row['whole_s']:.1f} s -> "
+        f"{row['what']}: {row['whole_mb']:,.0f} MB -> {row['part_mb']:,.0f} MB (with what is mapped of "
+        f"files {row['whole_seen_mb']:,.0f} -> {row['part_seen_mb']:,.0f}), {row['whole_s']:.1f} s -> "
         f"{row['part_s']:.1f} s of a processor"
     )
 

@@ -101,7 +101,7 @@ def test_plain_passes_give_the_same(small_tables, demo):
 
     class Unknown:
         n_neurons, activations, batch_tokens = demo.n_neurons, demo.activations, 4000
-        tower, turns_at, refusals = staticmethod(lambda layer: None), None, {1: "no cache"}
+        tower, turns_at, refusals = staticmethod(lambda layer: "no form"), None, {1: "no cache"}
 
     resumed, plain = (measured(encodings, model) for model in (demo, Unknown))
     assert resumed.keys() == plain.keys()
@@ -197,7 +197,7 @@ def test_a_text_that_neurons_share_is_computed_once(demo):
 def test_an_activation_that_is_not_finite_is_null_and_marked_as_is_what_has_no_ids(demo):
     class Broken:
         n_neurons, batch_tokens = demo.n_neurons, 100
-        tower, turns_at, refusals = staticmethod(lambda layer: None), None, {1: "no cache"}
+        tower, turns_at, refusals = staticmethod(lambda layer: "no form"), None, {1: "no cache"}
         activations = staticmethod(lambda ids, layer: torch.full((*ids.shape, 512), float("nan")))
 
     row = dict(rank=0, variant=0, text="t", phrase_start=1, first_token=0, tokens="exact")
