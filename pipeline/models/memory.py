@@ -14,12 +14,12 @@ _LIMITS = (
 )
 
 
-def check(name: str, rest: int, blocks: list[int], device: str) -> None:
-    """Raise UserError where the model `name` does not fit on a device; the message says what would.
+def check(name: str, rest: int, blocks: list[int], available: int) -> None:
+    """Raise UserError where the model `name` does not fit into the bytes available; the message says
+    what would.
 
     `blocks` are the bytes of the blocks that are asked for, `rest` those of what any of them needs.
     """
-    available = free(device)
     sizes = [rest + size for size in itertools.accumulate(blocks)] or [rest]
     if sizes[-1] <= available:
         return
@@ -31,7 +31,7 @@ def check(name: str, rest: int, blocks: list[int], device: str) -> None:
     )
 
 
-def free(device: str) -> int:
+def free(device: str, group: Path = _GROUP) -> int:
     """Bytes of memory that are free on a device; on a CPU those that the files in its cache take are."""
     if device == "cuda":
         import torch
@@ -39,14 +39,14 @@ def free(device: str) -> int:
         return torch.cuda.mem_get_info()[0]
     import psutil
 
-    return min([psutil.virtual_memory().available, *_left_to_container()])
+    return min([psutil.virtual_memory().available, *_left_to_container(group)])
 
 
-def _left_to_container() -> list[int]:
+def _left_to_container(group: Path) -> list[int]:
     found = []
     for limit, used in _LIMITS:
-        if (_GROUP / limit).is_file() and (_GROUP / limit).read_text().strip().isdigit():
-            found.append(max(0, int((_GROUP / limit).read_text()) - int((_GROUP / used).read_text())))
+        if (group / limit).is_file() and (group / limit).read_text().strip().isdigit():
+            found.append(max(0, int((group / limit).read_text()) - int((group / used).read_text())))
     return found
 
 

@@ -73,7 +73,7 @@ def cut(form: Any, config: Any, part: Part, device: str) -> Any:
         self.left_out, kept = _leave_out(self, part)
         if getattr(config, "quantization_config", None) is None:
             sizes = [_size(block) for block in kept]
-            memory.check(name, _size(self) - sum(sizes), sizes, device)
+            memory.check(name, _size(self) - sum(sizes), sizes, memory.free(device))
 
     return type(form.__name__, (form,), {"__init__": build, "__module__": form.__module__})
 

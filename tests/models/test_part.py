@@ -9,7 +9,7 @@ import pytest
 import tiny_models
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_models import FORMS, N_LAYERS, N_TOKENS, OTHERS, WIDTH
+from tiny_models import FORMS, N_LAYERS, N_TOKENS, OTHERS
 
 from pipeline.config import Config
 from pipeline.errors import PipelineError, UserError
@@ -100,34 +100,38 @@ def test_the_control_is_the_same_whichever_layers_are_loaded(made):
 
 
 @pytest.mark.parametrize(
-    ("blocks", "message"),
+    ("available", "message"),
     [
-        (0, r"takes [\d.]+ MB of memory up to layer 1, and 0.0 MB are free; close other programs"),
-        (1.5, "are free; it fits up to layer 0: ask for a lower LAYER, or close other programs"),
+        (59, "m takes 150.0 MB of memory up to layer 2, and 59.0 MB are free; close other programs"),
+        (60, "60.0 MB are free; it fits up to layer 0: ask for a lower LAYER, or close other programs"),
+        (149, "it fits up to layer 1: "),
     ],
 )
-def test_too_little_memory_is_said_before_weights_are_read(made, monkeypatch, blocks, message):
-    path, whole = made("Llama")
-    own = whole.bridge.original_model.model
-    rest = sum(weight.nbytes for weight in own.embed_tokens.parameters())
-    block = sum(weight.nbytes for weight in own.layers[0].parameters())
-    monkeypatch.setattr(memory, "free", lambda device: int(blocks and rest + 2 * WIDTH + blocks * block))
-    monkeypatch.setattr("safetensors.torch.load_file", None)
-    language_model.load(Config())
+def test_too_little_memory_is_said_with_what_would_fit(available, message):
+    sizes = 40 * 10**6, [20 * 10**6, 40 * 10**6, 50 * 10**6]
     with pytest.raises(UserError, match=message):
-        language_model.load(config_of(path))
-    monkeypatch.setattr(memory, "free", lambda device: 2**40)
-    assert language_model.load(config_of(path)).n_layers == N_LAYERS
+        memory.check("m", *sizes, available * 10**6)
+    memory.check("m", *sizes, 150 * 10**6)
 
 
-def test_a_container_leaves_what_its_limit_says(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "_GROUP", tmp_path)
-    unlimited = memory.free("cpu")
-    assert unlimited > 10_000_000
+@pytest.mark.parametrize(("form", "size"), [("Llama", "intermediate_size"), ("GPT-2", "n_inner")])
+def test_a_model_that_does_not_fit_is_refused_before_weights_are_read(tmp_path, form, size):
+    tiny_models.tiny(form, tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(settings | {size: 10**11}))
+    with pytest.raises(
+        UserError, match="takes .* GB of memory up to layer 1, and .* are free; close other"
+    ):
+        language_model.load(config_of(tmp_path))
+
+
+def test_a_container_leaves_what_its_limit_says(tmp_path):
     (tmp_path / "memory.current").write_text("4000\n")
-    for limit, left in (("max\n", None), ("10000\n", 6000), ("1000\n", 0)):
+    for limit, left in (("10000\n", 6000), ("1000\n", 0)):
         (tmp_path / "memory.max").write_text(limit)
-        assert (memory.free("cpu") == left) if left is not None else (memory.free("cpu") > 10_000_000)
+        assert memory.free("cpu", tmp_path) == left
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.free("cpu", tmp_path) > 10_000_000
 
 
 @pytest.mark.parametrize("shards", [None, "9KB"])
