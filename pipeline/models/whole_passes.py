@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from pipeline.models.blocks.block import Block, Places, Tower
 
 
-def fits(tower: Tower | None) -> TypeGuard[Tower]:
+def fits(tower: Tower | str) -> TypeGuard[Tower]:
     """Whether whole texts can be computed in the blocks of a tower: none of them limits its scores."""
-    return tower is not None and all(block.cap == 0 for block in tower.blocks)
+    return not isinstance(tower, str) and all(block.cap == 0 for block in tower.blocks)
 
 
 @torch.no_grad()

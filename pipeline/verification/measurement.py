@@ -141,23 +141,24 @@ def _text(runs: Runs, heads: np.ndarray, stops: np.ndarray) -> Text:
 
 def tell(model: LanguageModel, settings: Config) -> None:
     """Print which way variants are measured."""
-    way, refusal = _way(model, settings.one_layer)
+    way, lack, refusal = _way(model, settings.one_layer)
     told = {
         "blocks": "variants resume where they differ, in blocks without hooks",
-        "cache": "variants resume by the model's own cache, since its form has no blocks here",
-        "plain": "plain batched passes: its form has no blocks here, its own cache cannot be resumed",
+        "cache": f"variants resume by the model's own cache, since {lack}",
+        "plain": f"plain batched passes: {lack}, its own cache cannot be resumed",
     }[way]
     output.tell(f"activations: {settings.model_name}: {told}{refusal and f' ({refusal})'}")
 
 
-def _way(model: LanguageModel, layer: int) -> tuple[str, str]:
-    """How variants are measured, and what kept them from being resumed."""
-    if model.tower(layer) is not None:
-        return "blocks", ""
+def _way(model: LanguageModel, layer: int) -> tuple[str, str, str]:
+    """How variants are measured, why not in blocks, and what kept them from being resumed at all."""
+    lack = model.tower(layer)
+    if not isinstance(lack, str):
+        return "blocks", "", ""
     from pipeline.models import cached_passes
 
     refusal = cached_passes.refusal(model, layer)
-    return "plain" if refusal else "cache", refusal
+    return "plain" if refusal else "cache", lack, refusal
 
 
 def _peaks(
@@ -177,7 +178,7 @@ def _peaks(
 
 
 def _resumed(texts: list[Text], model: LanguageModel, layer: int, batch: Batch) -> list[list[list[float]]]:
-    way, _ = _way(model, layer)
+    way, *_ = _way(model, layer)
     if way == "plain":
         return plain_passes.peaks(model, layer, texts, batch)
     from pipeline.models import cached_passes, resumed_passes
@@ -185,5 +186,5 @@ def _resumed(texts: list[Text], model: LanguageModel, layer: int, batch: Batch) 
     if way == "cache":
         return cached_passes.peaks(model, layer, texts, batch)
     tower = model.tower(layer)
-    assert tower is not None
+    assert not isinstance(tower, str)
     return resumed_passes.peaks(tower, texts, batch)

@@ -114,6 +114,7 @@ def main() -> None:
     """Measure, print, store."""
     import bench_evidence
     import bench_llama
+    import bench_loading
     import bench_memory
     import bench_report
     import bench_scan
@@ -137,6 +138,9 @@ def main() -> None:
     for row in bench_llama.rows():
         llama.append(row)
         print(bench_llama.told(row), flush=True)
+    loading = bench_loading.rows()
+    for row in loading:
+        print(bench_loading.told(row), flush=True)
     scan = []
     for row in bench_scan.rows():
         scan.append(row)
@@ -160,7 +164,7 @@ def main() -> None:
         python=platform.python_version(), torch=torch.__version__, threads=torch.get_num_threads()
     )
     out = ROOT / "data" / "bench.json"
-    results = dict(machine=machine, rows=rows, verification=verified, llama=llama)
+    results = dict(machine=machine, rows=rows, verification=verified, llama=llama, loading=loading)
     results |= dict(scan=scan, scan_memory=memory, evidence=evidence, stages=stages, report=report, sql=sql)
     results |= dict(stages_memory=stages_memory)
     out.write_text(json.dumps(results, indent=2) + "\n")

@@ -71,7 +71,7 @@ class Subject:
 
 def subject(shape: bench_llama.Shape) -> Subject:
     """A model of Llama's form, whole."""
-    bare = bench_llama.model_of(shape, whole=True)
+    bare = bench_llama.model_of(shape)
     model = Spelled(shape.name, bare.bridge, None, shape.n_neurons)
     return Subject(shape.name, model, tuple(range(shape.layer + 1)), shape.n_neurons)
 

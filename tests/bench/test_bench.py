@@ -1,10 +1,11 @@
 """The bench measures what it says, at a size that takes no time."""
 
-import functools
+import sys
 
 import bench
 import bench_evidence
 import bench_llama
+import bench_loading
 import bench_report
 import bench_scan
 import bench_scan_memory
@@ -49,21 +50,25 @@ def test_a_model_that_computes_nothing_leaves_preparing_and_collecting(small_tab
 
 def test_a_shape_of_llamas_form_is_measured_both_ways_and_told_beside_its_goals():
     shape = bench_llama.Shape("tiny", 1, 2, 32, 4, 2, 24, 0.6)
-    model = bench_llama.model_of(shape)
-    text = bench_verification.phrase(20)
-    found = [
-        way([text], bench_verification.BATCH)[0][0]
-        for way in (
-            functools.partial(bench_llama.resumed_passes.peaks, model.tower(1)),
-            functools.partial(bench_llama.cached_passes.peaks, model, 1),
-        )
-    ]
-    assert found[0] == pytest.approx(found[1], rel=1e-4, abs=1e-7)
-    times = dict(what="x", ours_s=1.0, batches_s=4.0, one_by_one_s=20.0, peak_mb=1.0)
-    times |= dict(cache_s=2.0, cache_against_one_by_one=10.0, cache_peak_mb=1.0)
-    times |= dict(goal=10, cache_goal=5, goal_share=0.6)
-    told = bench_llama.told(bench_verification.with_ratios(times))
-    assert "20.0 x one hooked pass" in told and "10.0 x one pass" in told and "goals: 10 x and 60%" in told
+    found = bench_llama.measured(bench_llama.model_of(shape), shape, 20)
+    assert found["gflop"] == shape.operations(20) / 1e9
+    times = dict(ours_s=1.0, cache_s=2.0, one_by_one_s=20.0, ended_s=8.0)
+    rates = dict(gflop_per_s=3.0, matmul_gflop_per_s=4.0)
+    told = bench_llama.told(found | times | rates | dict(goal=10, cache_goal=5, goal_share=0.6))
+    assert "own blocks: 1.00 s, 20.0 x one pass per variant (goal 10 x), 8.0 x one that ends" in told
+    assert "own cache: 2.00 s, 10.0 x one pass per variant (goal 5 x), 4.0 x one that ends" in told
+    assert "3 GFLOP/s, 75% of a large product's 4 (goal 60%)" in told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_loading_is_measured_both_ways_and_told(tmp_path):
+    shape = bench_loading.SHAPE | dict(num_hidden_layers=4, vocab_size=200, hidden_size=64, head_dim=2)
+    found = bench_loading.save(tmp_path, shape | dict(intermediate_size=96))
+    whole, part = (bench_loading.measured(way, "float32", tmp_path, 0) for way in ("whole", "part"))
+    assert found > 80_000 and min(*whole.values(), *part.values()) > 0
+    times = dict(what="x", whole_mb=5, part_mb=3, whole_s=2.0, part_s=1.0)
+    told = bench_loading.told(times | dict(whole_seen_mb=7, part_seen_mb=4))
+    assert told == "x: 5 MB -> 3 MB (with what is mapped of files 7 -> 4), 2.0 s -> 1.0 s of a processor"
 
 
 def test_a_scan_is_told_beside_bare_passes_and_a_loop_of_run_with_cache():

@@ -60,6 +60,10 @@ class Tower:
         return self.tokens.weight.device
 
 
+class NoBlocksError(Exception):
+    """A model has something that no block here computes; the message says what, after "since"."""
+
+
 def plain(module: Any) -> Any:
     """A module without the wrapper that hooks need."""
     return getattr(module, "_original_component", module)
@@ -83,14 +87,16 @@ class Rotary:
     module: Any
     layer_type: str | None = None
 
-    @property
-    def known(self) -> bool:
-        """Whether angles follow from a token's place alone, as those of every kind named here do.
+    def __post_init__(self) -> None:
+        """Raise NoBlocksError unless angles follow from a token's place alone, as those of every kind named
+        here do.
 
         Those of `dynamic` do up to the model's context, of `longrope` up to `LanguageModel.turns_at`.
         """
         kind = self.module.rope_type
-        return (kind if self.layer_type is None else kind[self.layer_type]) in _ROTARY
+        own = kind if self.layer_type is None else kind[self.layer_type]
+        if own not in _ROTARY:
+            raise NoBlocksError(f"its rotary positions are of a kind unknown here ({own})")
 
     def angles(self, x: torch.Tensor, place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines (token, 1, dimensions that are turned), of x's type."""
