@@ -4,7 +4,7 @@ PYTHON = python3
 BIN := .venv/bin
 # the settings that people give, as config.py lists them
 OPTIONS := $(shell sed -n 's/^    \([a-z_]*\): .* = option\b.*/\1/p' pipeline/config.py | tr a-z A-Z)
-KNOWN := $(OPTIONS) REPO PUBLIC OPENAI_BASE_URL PYTHON
+KNOWN := $(OPTIONS) REPO PUBLIC ALL OPENAI_BASE_URL PYTHON
 given = $(if $(filter command,$(origin $(1))),$($(1)))
 UNKNOWN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(filter-out $(KNOWN),$(name))))
 ifneq ($(strip $(UNKNOWN)),)
@@ -33,8 +33,8 @@ data: .venv/.installed ## find feature neurons: by default in layer 1 of the emb
 plan: .venv/.installed ## what `make data` has done, what it would do and why
 	@$(BIN)/python -m pipeline plan $(GIVEN)
 
-report: .venv/.installed ## pages to look at: open data/report/index.html
-	@$(BIN)/python -m pipeline report $(GIVEN)
+report: .venv/.installed ## pages to look at: open data/report/index.html; ALL=1: of all
+	@$(BIN)/python -m pipeline report $(GIVEN) $(if $(call given,ALL),--all $(call quoted,$(call given,ALL)))
 
 publish: .venv/.installed ## put the tables on the Hub: REPO=user/name, private unless PUBLIC=1; or DRY_RUN=1
 	@$(if $(call given,REPO),,echo "error: REPO is missing: make publish REPO=user/name" >&2; exit 2)

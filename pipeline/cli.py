@@ -26,8 +26,7 @@ from pipeline.results.export import FORMS
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-    from pipeline.engine.made import Tables
-    from pipeline.tables.store import Store
+    from pipeline.engine.made import Part, Tables
 
 
 def _switch(value: str) -> bool:
@@ -100,9 +99,7 @@ def parser() -> argparse.ArgumentParser:
     )
     publish.add_argument("repo", metavar="USER/NAME", help="the data set's name on the Hub")
     publish.add_argument("folder", nargs="?", type=Path, help="where to write (default: dataset in DATA)")
-    publish.add_argument(
-        "--public", nargs="?", const=True, default=False, type=_switch, help="make it visible to everybody"
-    )
+    _add_switch(publish, "--public", "make it visible to everybody")
     _command(commands, "check", _check, "compare the store with its schemas and checksums", _DATA)
     return program
 
@@ -129,6 +126,7 @@ def _reading(commands) -> None:
     _command(commands, "runs", _runs, "the runs of the store: model, layers, settings, when", _DATA)
     report = _command(commands, "report", _report, "write pages for a browser, opened from disk", OPTIONS)
     report.add_argument("folder", nargs="?", type=Path, help="where to write (default: report in DATA)")
+    _add_switch(report, "--all", "a page of every neuron, not only of candidates and feature neurons")
     _of_run(report)
 
 
@@ -144,6 +142,10 @@ def _neuron(given: str) -> tuple[int | None, int]:
     if not match:
         raise argparse.ArgumentTypeError(f"{given!r} is no neuron; give its number (292) or 6:292")
     return None if match[1] is None else int(match[1]), int(match[2])
+
+
+def _add_switch(command: argparse.ArgumentParser, name: str, doc: str) -> None:
+    command.add_argument(name, nargs="?", const=True, default=False, type=_switch, help=doc)
 
 
 def _name() -> str:
@@ -204,20 +206,20 @@ def _without(tables: Tables) -> int:
 
 def _plan(config: Config, args: argparse.Namespace) -> int:
     from pipeline import parts
-    from pipeline.run import store_of
+    from pipeline.run import left_out, part_of
 
-    of_layers = parts.of(config)
-    for each in of_layers:
-        if len(of_layers) > 1:
-            show(f"layer {each.one_layer}")
-        _plan_of_layer(each, store_of(config))
+    planned = [part for each in parts.of(config) if not left_out(part := part_of(each))]
+    for part in planned:
+        if len(planned) > 1:
+            show(part.place)
+        _plan_of_part(part)
     return 0
 
 
-def _plan_of_layer(config: Config, store: Store) -> None:
+def _plan_of_part(part: Part) -> None:
     from pipeline import plan
 
-    stages = plan.plan(config)
+    config, store, stages = part.config, part.store, part.planned
     for planned in stages.values():
         if planned.stage.fetch:
             tell(planned.stage.fetch.outstanding(planned.stage.handed(config)))
@@ -314,8 +316,8 @@ def _report(config: Config, args: argparse.Namespace) -> int:
     folders.refuse(folder, pages.IS_OURS)
     code = 0 if args.of_run else _without(database.run(config))
     with _asked(config, args) as (own, con, _files):
-        n_pages = pages.write(con, own, folder)
-    show(f"{n_pages:,} neurons; open {folder / 'index.html'}")
+        written = pages.write(con, own, folder, everything=args.all)
+    show(f"{written.neurons:,} neurons, {written.pages:,} pages; open {folder / 'index.html'}")
     return code
 
 

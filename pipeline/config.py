@@ -358,6 +358,10 @@ class Config:
             )
         return path
 
+    def replaced(self, **values: Any) -> Config:
+        """The same settings with other values of some."""
+        return dataclasses.replace(self, **values)
+
     def values(self, names: tuple[str, ...]) -> dict[str, Any]:
         """The named settings as SQL and fingerprints take them, never null.
 

@@ -22,6 +22,8 @@ def of(config: Config) -> list[Config]:
     where it is not kept, or the model. Raises UserError where nothing tells.
     """
     layers = range(n_layers(config)) if config.layers is None else config.layers
+    if len(layers) > 1:  # so that a model is loaded once for all of them
+        language_model.expect(max(layers))
     one_end = config.source == "neuroscope" or config.signs == "positive"
     return [
         dataclasses.replace(config, layer=str(layer), sign=sign)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,15 +18,19 @@ import pyarrow as pa
 from pipeline import parts
 from pipeline.config import Config
 from pipeline.engine.engines import Engine, InProcess
-from pipeline.engine.kept import Kept, Spent, answered
+from pipeline.engine.kept import Kept, Spent, all_answered
 from pipeline.engine.made import Part, Planned, Tables
-from pipeline.engine.stage import Inputs
+from pipeline.engine.processes import Processes
+from pipeline.engine.stage import Inputs, Runs
 from pipeline.errors import DamagedError, NoLayerError, PipelineError, StoreError, UserError
 from pipeline.output import tell
 from pipeline.plan import packages, plan
 from pipeline.progress import progress
-from pipeline.tables import TABLES, VERSION, empty, query
+from pipeline.tables import TABLES, VERSION, disk, empty, fingerprint, query
+from pipeline.tables.rows import Rows
 from pipeline.tables.store import Store
+
+_TOGETHER = "made-together"  # the keys of tables that one scan made, while they are written
 
 
 def store_of(config: Config) -> Store:
@@ -63,14 +69,15 @@ def run(config: Config, engine: Engine | None = None, *, until: str | None = Non
         planned = [part_of(part.config, until) for part in planned]
     for fault in dict.fromkeys(fault for part in planned for fault in part.set_damaged_aside()):
         tell(f"WARNING: {fault}")
+    planned = [part for part in planned if not left_out(part)]
     made = any(part.missing() for part in planned)
     if made:
         store.prepare()
         _make_together(planned, engine)
     spent, whole = Spent(), []
-    for part in planned:
+    for part in [part for part in planned if not left_out(part)]:
         layers.head(part)
-        if not _is_left_out(part) and layers.tried(part, partial(_make_missing, part, spent, engine)):
+        if layers.tried(part, partial(_make_missing, part, spent, engine)):
             whole.append(part)
     tables = Tables(whole, layers.failed)
     tables.made = made
@@ -111,7 +118,7 @@ class _Layers:
             return False
 
 
-def _is_left_out(part: Part) -> bool:
+def left_out(part: Part) -> bool:
     """Whether the scan found that the negative ends of a layer are not worth looking at."""
     by_default = part.sign == "negative" and part.config.signs is None
     return by_default and bool(part.manifest("samples")) and part.n_rows("samples") == 0
@@ -129,14 +136,33 @@ def _make_together(planned: list[Part], engine: Engine) -> None:
         missing = [part for part in planned if table in {each.stage.table for each in part.missing()}]
         stage = planned[0].planned[table].stage
         if stage.together and missing:
-            handed = [stage.handed(part.config) for part in missing]
+            asked, folder = _begun(table, planned, missing)
             start = time.monotonic()
-            saved = missing[-1].inputs(stage).unfinished  # of the one that is written last
-            for part, rows in zip(missing, stage.together(handed, saved, engine), strict=True):
-                _write(part.planned[table], part, rows, start)
-                note = part.place if len(planned) > 1 else ""
-                _tell(part.planned[table], part, time.monotonic() - start, note)
+            made = stage.together([stage.handed(part.config) for part in asked], folder, engine)
+            if len(asked) > 1:  # it is needed until the last of them is written
+                disk.make(folder)
+                (folder / _TOGETHER).write_text("\n".join(part.key_of[table] for part in asked))
+            for part, rows in zip(asked, made, strict=True):
+                if part in missing:
+                    _write(part.planned[table], part, rows, start)
+                    note = part.place if len(planned) > 1 else ""
+                    _tell(part.planned[table], part, time.monotonic() - start, note)
                 start = time.monotonic()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _begun(table: str, planned: list[Part], missing: list[Part]) -> tuple[list[Part], Path]:
+    """Which parts are made at once, and where what there is of them is saved.
+
+    Those that are missing; where a run was killed while it wrote them, all that it had made.
+    """
+    store, keys = missing[0].store, {part.key_of[table] for part in missing}
+    for folder in (store.folder / table).glob(f".unfinished-*/{_TOGETHER}"):
+        before = set(folder.read_text().split())
+        if keys <= before <= {part.key_of[table] for part in planned}:
+            return [part for part in planned if part.key_of[table] in before], folder.parent
+    name = next(iter(keys)) if len(keys) == 1 else fingerprint.of_value(sorted(keys))
+    return missing, store.unfinished(table, name)
 
 
 def _make_missing(part: Part, spent: Spent, engine: Engine) -> None:
@@ -168,10 +194,8 @@ def make(planned: Planned, part: Part, kept: Kept, engine: Engine) -> None:
     stage, config = planned.stage, part.config
     start = time.monotonic()
     inputs, settings = part.inputs(stage), stage.handed(config)
-    warnings: list[str] = []
-    unfinished = any(part.unfinished(table) for table in stage.reads)
     files = {table: inputs.file(table) for table in stage.reads}
-    data: Any
+    data: pa.Table | Iterator[pa.Table]
     if stage.sql:
         values = config.values(stage.settings)
         if refusal := query.check(stage.sql, files, values):
@@ -179,20 +203,38 @@ def make(planned: Planned, part: Part, kept: Kept, engine: Engine) -> None:
         data = query.stream(stage.sql, files, values)
     else:
         data = _rows(planned, inputs, kept, engine)
-        warnings = stage.warn(data, inputs, settings)
-        if stage.keep and stage.keep.paid:
-            unfinished |= len(answered(data)) < len(data)
-    _write(planned, part, data, start, warnings=warnings, unfinished=unfinished)
+    unfinished = any(part.unfinished(table) for table in stage.reads)
+
+    def written(file: Path) -> dict[str, Any]:
+        """What the rows themselves tell."""
+        if stage.sql:
+            return dict(unfinished=unfinished)
+        made = Rows(file, stage.table)
+        failed = bool(stage.keep and stage.keep.paid and not all_answered(made["status"]))
+        return dict(warnings=stage.warn(made, inputs, settings), unfinished=unfinished or failed)
+
+    with closing(data) if isinstance(data, Generator) else nullcontext():
+        _write(planned, part, data, start, written)
     seconds = time.monotonic() - start
     if stage.sql:
         note = query.note(stage.sql, {**files, stage.table: part.file(stage.table)})
     else:
-        note = stage.note(data, inputs, settings)
+        note = stage.note(Rows(part.file(stage.table), stage.table), inputs, settings)
     _tell(planned, part, seconds, note)
 
 
-def _write(planned: Planned, part: Part, data: Any, start: float, **facts: Any) -> None:
-    """Store one table with its manifest; `facts` are what the manifest is to say otherwise."""
+def _nothing_more(file: Path) -> dict[str, Any]:
+    return {}
+
+
+def _write(
+    planned: Planned,
+    part: Part,
+    data: pa.Table | Iterator[pa.Table],
+    start: float,
+    written: Callable[[Path], dict[str, Any]] = _nothing_more,
+) -> None:
+    """Store one table with its manifest; `written` gives what the written file tells for it."""
     stage = planned.stage
     manifest = {
         "table": stage.table,
@@ -207,7 +249,7 @@ def _write(planned: Planned, part: Part, data: Any, start: float, **facts: Any) 
         "packages": packages(stage),
         "python": platform.python_version(),
     }
-    part.store.write(stage.table, planned.key, data, manifest | facts)
+    part.store.write(stage.table, planned.key, data, lambda file: manifest | written(file))
 
 
 def _tell(planned: Planned, part: Part, seconds: float, note: str) -> None:
@@ -217,15 +259,20 @@ def _tell(planned: Planned, part: Part, seconds: float, note: str) -> None:
     tell(f"{made} {seconds:6.1f} s  {note}".rstrip())
 
 
-def _rows(planned: Planned, inputs: Inputs, kept: Kept, engine: Engine) -> pa.Table:
-    """The rows of a table that is made in Python."""
+def _rows(planned: Planned, inputs: Inputs, kept: Kept, engine: Engine) -> pa.Table | Iterator[pa.Table]:
+    """The rows of a table that is made in Python: whole where there is but one shard, else in parts."""
     stage, settings = planned.stage, planned.stage.handed(kept.config)
     if stage.worker is None:
         return empty(stage.table)
     if stage.keep:
         return kept.rows(planned, inputs, engine)
-    shards = list(stage.shards(inputs, settings))
-    total = sum(len(shard) for shard in shards)
-    shown = progress(shards, stage.table, unit="row", total=total) if total else shards
-    parts = engine.map(partial(stage.worker, inputs, settings), shown)
-    return pa.concat_tables([empty(stage.table), *parts]).combine_chunks()
+    make, shards = partial(stage.worker, inputs, settings), stage.shards(inputs, settings)
+    if not stage.is_cut:
+        [whole] = engine.map(make, shards)
+        return whole
+    if isinstance(stage.shards, Runs):
+        total = len(inputs.rows(stage.shards.table))
+        shards = progress(shards, stage.table, unit="row", total=total)
+    if stage.spread and isinstance(engine, InProcess):
+        engine = Processes()
+    return engine.map(make, shards)

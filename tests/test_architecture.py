@@ -23,6 +23,7 @@ FLOOR = {
     "errors",
     "output",
     "printable",
+    "processes",
     "progress",
     "resources",
     "text_forms",
@@ -33,6 +34,7 @@ STEPS = {"samples", "identification", "verification", "generation"}
 DIRECTIONS = {
     "errors": set(),
     "printable": set(),
+    "processes": {"errors"},
     "output": {"config", "printable", "resources"},
     "progress": {"output"},
     "resources": set(),
@@ -83,7 +85,7 @@ VENDORS = {
     "httpx2": {"generation.chat", "results.publish.hub", "web.environment", "web.hugging_face"},
     "huggingface_hub": {"results.publish.hub", "web.hugging_face"},
 }
-LAZY = {"models.resumed_passes", "models.cached_passes"}
+LAZY = {"models.resumed_passes", "models.cached_passes", "models.whole_passes"}
 LAZY |= {name for name in MODULES if name.startswith("models.blocks.")}
 # themselves imported only when they are used
 HEAVY = {"openai", "torch", "transformer_lens", "transformers", "gensim", "datasets", "pandas"}

@@ -84,6 +84,8 @@ class Made(Mapping[str, pa.Table]):
     def __len__(self) -> int:
         return len(self.key_of)
 
+    __eq__, __hash__ = object.__eq__, object.__hash__  # not by the rows
+
 
 class Part(Made):
     """The tables of one part of a run: of one layer and end, planned under its settings."""

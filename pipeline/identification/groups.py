@@ -244,6 +244,6 @@ STAGE = Stage(
     "groups",
     reads=("mat_words", "words", "vocabulary"),
     settings=("seed",),
-    shards=layer_scores.shards,
+    shards=mats.shards,
     worker=_worker,
 )

@@ -21,6 +21,7 @@ from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage, runs_of
 from pipeline.language import word
 from pipeline.tables.columns import SAMPLE_KEY
+from pipeline.tables.rows import Columns
 
 
 def find_words(maps: pa.Table, known: word.Known | None = None) -> pa.Table:
@@ -66,15 +67,16 @@ def _worker(inputs: Inputs, settings: Config) -> Worker:
     return lambda shard: find_words(shard, known)
 
 
-def _note(data: pa.Table, inputs: Inputs, settings: Config) -> str:
+def _note(data: Columns, inputs: Inputs, settings: Config) -> str:
     kept = pc.sum(data["replaceable"]).as_py() or 0
     return f"{len(data) - kept} cannot be replaced (digits, odd tokens)"
 
 
-def _warn(data: pa.Table, inputs: Inputs, settings: Config) -> list[str]:
+def _warn(data: Columns, inputs: Inputs, settings: Config) -> list[str]:
     """That most MAPs hold no word that can be replaced, and why as far as it is known."""
-    maps = inputs["maps"]
-    with_words = data.filter(data["replaceable"]).group_by(list(SAMPLE_KEY)).aggregate([])
+    maps = inputs.rows("maps", ["phrase"])
+    words = pa.table({name: data[name] for name in (*SAMPLE_KEY, "replaceable")})
+    with_words = words.filter(words["replaceable"]).group_by(list(SAMPLE_KEY)).aggregate([])
     if 2 * len(with_words) >= len(maps):
         return []
     n_cut = pc.sum(pc.match_substring(maps["phrase"], "\ufffd")).as_py() or 0

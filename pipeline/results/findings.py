@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Config
+from pipeline.tables.columns import NEURON_KEY
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,6 +26,9 @@ TESTS = {
     "p_spelling": ("spelling", "one spelling stands out"),
     "p_substitution": ("substitution", "related words keep the activation, unrelated ones do not"),
 }
+
+NOT_FOUND = "not a feature neuron: "  # how the reason why a neuron is none begins
+_ORDER = ("q", "p", "avg_activation", "description_coverage", "coverage")  # what decides who comes first
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,11 @@ class Layer:
     def place(self) -> str:
         """Its name."""
         return place(vars(self))
+
+
+def key(row: Row) -> tuple[Any, ...]:
+    """The neuron that a row is of."""
+    return tuple(row[name] for name in NEURON_KEY)
 
 
 def rows(con: duckdb.DuckDBPyConnection, query: str, **given: Any) -> list[Row]:
@@ -88,21 +97,22 @@ def layers(con: duckdb.DuckDBPyConnection) -> list[Layer]:
     ]
 
 
-def neurons(con: duckdb.DuckDBPyConnection) -> list[Row]:
+def neurons(con: duckdb.DuckDBPyConnection, *columns: str) -> list[Row]:
     """The rows of feature neurons in overview, the surest first; where thresholds decided, the strongest.
 
-    Of those that are equally sure, with the same q and p, first comes what its description fits best.
+    Of those that are equally sure, with the same q and p, first comes what its description fits best. With
+    `columns` only these, and those that decide the order.
     """
     by_chance = {(each.model, each.layer, each.sign): each.by_chance for each in layers(con)}
 
     def order(row: Row) -> tuple[Any, ...]:
-        key = row["model"], row["layer"], row["sign"], row["neuron"]
-        if not by_chance[key[:3]]:
-            return 1, -(row["avg_activation"] or 0.0), *key
+        if not by_chance[key(row)[:3]]:
+            return 1, -(row["avg_activation"] or 0.0), *key(row)
         sure = (float(f"{row[name]:.6g}") for name in ("q", "p"))  # beyond that they differ by rounding
-        return 0, *sure, -(row["description_coverage"] or 0.0), -(row["coverage"] or 0.0), *key
+        return 0, *sure, -(row["description_coverage"] or 0.0), -(row["coverage"] or 0.0), *key(row)
 
-    return sorted(rows(con, "from overview where is_selected"), key=order)
+    wanted = ", ".join(dict.fromkeys((*NEURON_KEY, *_ORDER, *columns))) if columns else "*"
+    return sorted(rows(con, f"select {wanted} from overview where is_selected"), key=order)
 
 
 def near_misses(con: duckdb.DuckDBPyConnection, most: int) -> list[Row]:
@@ -196,7 +206,7 @@ def why_not(row: Row, miss: Row | None) -> str:
         why = f"what its phrases share may be chance, q is {sure(row['q'])}"
     n_clean = row["n_clean_groups"]
     several = f"; but its phrases fall into {n_clean} groups that are each alike" if n_clean > 1 else ""
-    return f"not a feature neuron: {why}{several}"
+    return f"{NOT_FOUND}{why}{several}"
 
 
 def sure(value: float | None) -> str:

@@ -132,10 +132,13 @@ def connect() -> duckdb.DuckDBPyConnection:
     return con
 
 
-def parquet(con: duckdb.DuckDBPyConnection, *files: Path) -> duckdb.DuckDBPyRelation:
+def parquet(
+    con: duckdb.DuckDBPyConnection, *files: Path, file_row_number: bool = False
+) -> duckdb.DuckDBPyRelation:
     """The rows of some files, one after the other; characters of their names that DuckDB takes for a
     pattern stand for themselves."""
-    return con.read_parquet([re.sub(r"([*?\[])", r"[\1]", str(file)) for file in files])
+    names = [re.sub(r"([*?\[])", r"[\1]", str(file)) for file in files]
+    return con.read_parquet(names, file_row_number=file_row_number)
 
 
 def joined(con: duckdb.DuckDBPyConnection, table: str, files: Sequence[Path]) -> duckdb.DuckDBPyRelation:

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 from pipeline import tables
 from pipeline.config import Config
 from pipeline.engine.engines import Worker
-from pipeline.engine.stage import Inputs, Stage
+from pipeline.engine.stage import Inputs, Stage, runs_of
 from pipeline.language.spelling import spelled_alike
 from pipeline.tables.columns import NEURON_KEY, SAMPLE_KEY, VARIANT_KEY
 from pipeline.verification import variants
@@ -73,26 +73,18 @@ def _subsets(size: int, of: int, count: int) -> np.ndarray:
     return subsets
 
 
-def _shards(inputs: Inputs, settings: Config) -> Any:
-    """All replacements of the MATs' words with their retentions; columns `word`, `replacement`, `mat`."""
-    retentions = inputs["retentions"]
-    retentions = retentions.filter(
-        pc.field("retention").is_valid() & pc.coalesce(pc.field("is_mat"), False)
-    ).select([*VARIANT_KEY, "kind", "retention", "baseline"])
-    places = inputs["places"].filter(pc.coalesce(pc.field("is_mat"), False))
-    replaced = variants.of_places(places).select([*VARIANT_KEY, "word", "replacement"])
-    maps = inputs["maps"].select([*SAMPLE_KEY, "mat"])
-    yield (
-        retentions.join(replaced, list(VARIANT_KEY))
-        .join(maps, list(SAMPLE_KEY))
-        .sort_by([(name, "ascending") for name in VARIANT_KEY])
-    )
+_RETENTIONS = (*VARIANT_KEY, "kind", "is_mat", "retention", "baseline")
 
 
 def _worker(inputs: Inputs, settings: Config) -> Worker:
-    """The function from replacements to the tests of their neurons."""
+    """The function from retentions to the tests of their neurons."""
+    places = inputs.rows("places", [*variants.COLUMNS, "is_mat"])
+    maps = inputs.rows("maps", [*SAMPLE_KEY, "mat"])
 
-    def tested(replacements: pa.Table) -> pa.Table:
+    def tested(retentions: pa.Table) -> pa.Table:
+        of_mats = places.of_neurons(retentions).filter(pc.coalesce(pc.field("is_mat"), False))
+        replaced = variants.of_places(of_mats).select([*VARIANT_KEY, "word", "replacement"])
+        replacements = _of_mats(retentions, replaced, maps.of_neurons(retentions))
         neurons: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
         for row in replacements.to_pylist():
             neurons[tuple(row[name] for name in NEURON_KEY)].append(row)
@@ -107,6 +99,17 @@ def _worker(inputs: Inputs, settings: Config) -> Worker:
         return pa.Table.from_pylist(rows, schema=tables.TABLES["substitution"].schema)
 
     return tested
+
+
+def _of_mats(retentions: pa.Table, replaced: pa.Table, maps: pa.Table) -> pa.Table:
+    """All replacements of the MATs' words with their retentions; columns `word`, `replacement`, `mat`."""
+    known = pc.field("retention").is_valid() & pc.coalesce(pc.field("is_mat"), False)
+    return (
+        retentions.filter(known)
+        .join(replaced, list(VARIANT_KEY))
+        .join(maps, list(SAMPLE_KEY))
+        .sort_by([(name, "ascending") for name in VARIANT_KEY])
+    )
 
 
 def words_of(replacements: list[dict[str, Any]]) -> list[Word]:
@@ -152,6 +155,6 @@ STAGE = Stage(
     "substitution",
     reads=("retentions", "places", "maps"),
     settings=("seed",),
-    shards=_shards,
+    shards=runs_of("retentions", 2**16, _RETENTIONS, whole_neurons=True),
     worker=_worker,
 )

@@ -5,9 +5,6 @@ In: rows of `places`. What Python stages know of that table's columns is here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -26,14 +23,3 @@ def of_places(places: pa.Table) -> pa.Table:
     return rows.append_column("variant", pc.list_flatten(places["variants"])).append_column(
         "replacement", pc.binary_join_element_wise(blanks, replaced, "")
     )
-
-
-def in_runs(places: pa.Table, n_rows: int) -> Iterator[pa.Table]:
-    """Runs of at least `n_rows` variants but for the last; those of a MAP are in one run."""
-    starts = np.flatnonzero(places["place"].to_numpy() == 0)
-    ends = np.cumsum([0, *pc.list_value_length(places["variants"]).to_pylist()])
-    begin = 0
-    for stop in [*starts[1:].tolist(), len(places)]:
-        if ends[stop] - ends[begin] >= n_rows or (stop == len(places) and begin < stop):
-            yield of_places(places.slice(begin, stop - begin))
-            begin = stop

@@ -44,7 +44,7 @@ def _invented(layer: synthetic.Layer, tables: Part) -> dict[str, Callable[[], pa
         "samples": lambda: synthetic.samples(layer),
         "words": lambda: synthetic.words(layer),
         "vectors": lambda: synthetic.vectors(layer),
-        "vocabulary": synthetic.vocabulary,
+        "vocabulary": lambda: synthetic.vocabulary(layer),
         "likeness": lambda: synthetic.likeness(layer),
         "dominance": lambda: synthetic.dominance(layer),
         "groups": lambda: synthetic.groups(layer),

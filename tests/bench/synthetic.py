@@ -55,7 +55,7 @@ class Layer:
 
 
 @cache
-def _names() -> pa.Array:
+def names() -> pa.Array:
     """The made-up words, in lower case, and numbers."""
     draw = np.random.default_rng(0)
     letters = np.array(list("etaoinshrdlu"))[draw.integers(0, 12, (2 * _WORDS, 9))]
@@ -89,7 +89,7 @@ def samples(layer: Layer) -> pa.Table:
     activations = layer.draw.normal(0, 0.3, ids.shape).astype(np.float32)
     highest = (3 - np.arange(n) % MAPS / MAPS).astype(np.float32)
     activations[np.arange(n), mats] = highest
-    spoken = pa.array([f" {name}" for name in _names().to_pylist()])
+    spoken = pa.array([f" {name}" for name in names().to_pylist()])
     columns = dict(
         tokens=_lists(spoken.take(pa.array(ids.reshape(-1))), layer.tokens),
         activations=_lists(pa.array(activations.reshape(-1)), layer.tokens),
@@ -101,6 +101,27 @@ def samples(layer: Layer) -> pa.Table:
     return _table("samples", layer.keys() | columns)
 
 
+def pages(layer: Layer) -> pa.Table:
+    """None: a scan has none."""
+    return TABLES["pages"].schema.empty_table()
+
+
+def vocabulary(layer: Layer) -> pa.Table:
+    """The made-up words with random vectors, in the order of their frequency."""
+    names_ = [name for name in names().to_pylist() if not name.isdigit()]
+    draw = np.random.default_rng(1)
+    found = draw.normal(size=(len(names_), _DIMENSIONS)).astype(np.float32)
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    share = 1 / np.arange(1, len(names_) + 1)
+    columns = dict(
+        word=pa.array(draw.permutation(names_)),
+        rank=pa.array(np.arange(len(names_), dtype=np.int32)),
+        frequency=pa.array(share / share.sum()),
+        vector=_lists(pa.array(found.reshape(-1)), _DIMENSIONS),
+    )
+    return _table("vocabulary", columns)
+
+
 def words(layer: Layer) -> pa.Table:
     """The words of each MAP, a token each."""
     ids, mats = layer.texts()
@@ -109,7 +130,7 @@ def words(layer: Layer) -> pa.Table:
     place = places[sample, column].astype(np.int32)
     first = np.maximum(0, mats - _AROUND)[sample]
     word = ids[sample, place]
-    text = _names().take(pa.array(word))
+    text = names().take(pa.array(word))
     columns = {name: values.take(pa.array(sample)) for name, values in layer.keys().items()} | dict(
         word_index=pa.array((place - first).astype(np.int32)),
         text=text,
@@ -142,15 +163,15 @@ def vectors(layer: Layer) -> pa.Table:
 
 def synonyms(layer: Layer) -> pa.Table:
     """Five neighbours and five controls of each word that is one."""
-    names = _names()
+    known_names = names()
     known = np.flatnonzero(np.arange(_WORDS) % 10)
     n = 2 * _NEIGHBOURS * len(known)
     other = known[layer.draw.integers(0, len(known), n)]
     columns = dict(
-        word=names.take(pa.array(np.repeat(known, 2 * _NEIGHBOURS))),
+        word=known_names.take(pa.array(np.repeat(known, 2 * _NEIGHBOURS))),
         kind=pa.array(np.tile(["control"] * _NEIGHBOURS + ["synonym"] * _NEIGHBOURS, len(known))),
         rank=pa.array(np.tile(np.arange(_NEIGHBOURS, dtype=np.int32), 2 * len(known))),
-        neighbour=names.take(pa.array(other)),
+        neighbour=known_names.take(pa.array(other)),
         cosine=pa.array(np.linspace(0, 1, n, dtype=np.float32)),
     )
     return _table("synonyms", columns)
@@ -202,16 +223,6 @@ def _each(layer: Layer, n: int) -> dict[str, pa.Array]:
 
 def _shares(layer: Layer, n: int) -> pa.Array:
     return pa.array(layer.draw.random(n))
-
-
-def vocabulary() -> pa.Table:
-    """Each word, with a short vector, since only the words are read."""
-    names = _names()
-    short = _lists(pa.array(np.zeros(len(names), np.float32)), 1)
-    found = dict(
-        word=names, rank=pa.array(range(len(names))), frequency=_same(0.1, len(names)), vector=short
-    )
-    return _table("vocabulary", found)
 
 
 def likeness(layer: Layer) -> pa.Table:

@@ -34,6 +34,6 @@ def test_what_is_invented_fits_together():
     assert samples["tokens"][0].as_py()[first["first_token"]] == first["blank"] + first["text"]
     assert pc.sum(words["is_mat"]).as_py() == len(samples)
     tables.check("synonyms", synthetic.synonyms(layer))
-    tables.check("vocabulary", synthetic.vocabulary())
+    tables.check("vocabulary", synthetic.vocabulary(layer))
     for name in ("likeness", "dominance", "groups", "substitution", "descriptions"):
         tables.check(name, getattr(synthetic, name)(layer))

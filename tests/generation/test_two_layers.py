@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import EVIDENCE, rows, run_sql
+from given import Given
 
 from pipeline import tables
 from pipeline.config import Config
@@ -71,7 +72,7 @@ def made(samples):
         ),
     }
     config = Config(source="scan", score=True)
-    return tables.check("windows", windows.STAGE.worker(inputs, config)(inputs["evidence"]))
+    return tables.check("windows", windows.STAGE.worker(Given(inputs), config)(inputs["evidence"]))
 
 
 def test_windows_are_cut_from_samples_of_their_own_layer(samples, made, demo):

@@ -1,5 +1,6 @@
 from by_hand import map_row
 from conftest import rows
+from given import Given
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -78,7 +79,7 @@ def warned(*maps):
     given = rows(
         "maps", *(map_row(n, tokens=tokens, phrase="".join(tokens)) for n, tokens in enumerate(maps))
     )
-    return STAGE.warn(find_words(given), {"maps": given}, None)
+    return STAGE.warn(find_words(given), Given({"maps": given}), None)
 
 
 def test_maps_without_words_that_can_be_replaced_are_said_with_the_reason():

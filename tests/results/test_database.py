@@ -97,7 +97,7 @@ def test_a_report_over_a_damaged_database_is_made_of_a_new_one(copy, capsys):
     path = database.path_of(copy)
     path.write_bytes(HARM["many blocks changed"](path.read_bytes()))
     assert cli.main(["report", *options(copy)]) == 0
-    assert "96 neurons; open" in capsys.readouterr().out
+    assert "96 neurons, " in capsys.readouterr().out
     assert_whole(copy)
 
 

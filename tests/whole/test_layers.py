@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -307,6 +308,25 @@ def test_the_report_is_that_of_all_layers(whole):
     config, _ = whole
     code, out, err = told("report", *options(config))
     assert code == 0, err
-    assert (
-        out.startswith("14 neurons") and "layers 0, 1" in Path(config.data, "report/index.html").read_text()
-    )
+    assert out.startswith("14 neurons")
+    assert "demo, layers 0 to 1" in Path(config.data, "report/index.html").read_text()
+
+
+def test_a_scan_killed_between_the_tables_that_it_writes_reads_the_text_no_more(small, tmp_path):
+    config = dataclasses.replace(small, layer="0-1", data=str(tmp_path))
+    command = [sys.executable, "-m", "pipeline", "run", *options(config)]
+    written = tmp_path / "store/samples"
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        while not list(written.glob("[!.]*.json")) and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+    [before] = [path for path in written.glob("[!.]*.json")]
+    changed = before.stat().st_mtime_ns
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        said = process.stderr.read()
+    assert process.returncode == 0, said
+    assert re.search(r"scan: continues after \d{3} windows", said) and "winners again" not in said
+    assert before.stat().st_mtime_ns == changed
+    assert list(written.glob(".unfinished-*")) == []
+    again = dataclasses.replace(config, data=str(tmp_path / "again"))
+    assert run(config)["samples"].equals(run(again, until="samples")["samples"])

@@ -115,7 +115,7 @@ class Contents:
             tell(f"without what the model would add: {self.model_name} is not MODEL")
             return None
         try:
-            return language_model.load(self.config)
+            return language_model.load(self.config, unembedding=True)
         except PipelineError as exc:
             tell(f"without what the model would add: {exc}")
             return None

@@ -7,7 +7,6 @@ for, and those that failed.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
@@ -25,6 +24,7 @@ from pipeline.samples.neuroscope import pages, sites
 from pipeline.samples.neuroscope.page import PARSER, Shape, parse_index
 from pipeline.samples.neuroscope.page_store import Page, PageStore, now
 from pipeline.samples.neuroscope.pages import INDEX, WHOLE
+from pipeline.tables.rows import Columns, counted
 
 _AT_ONCE = 64  # pages of a folder or a recording that are kept together
 _IN_A_ROW = 10  # pages that fail one after the other: the site is down, or is not a Neuroscope
@@ -222,16 +222,16 @@ def _pages(inputs: Inputs, settings: Config) -> Worker:
     return kept
 
 
-def _note(data: pa.Table, inputs: Inputs, settings: Config) -> str:
-    counted = Counter(data["status"].to_pylist()).most_common()
-    return "; ".join(f"{n} {status}" for status, n in counted if status != "ok")
+def _note(data: Columns, inputs: Inputs, settings: Config) -> str:
+    return "; ".join(f"{n} {status}" for status, n in counted(data["status"]) if status != "ok")
 
 
-def _left_out(data: pa.Table, inputs: Inputs, settings: Config) -> list[str]:
+def _left_out(data: Columns, inputs: Inputs, settings: Config) -> list[str]:
     """Which pages could not be read, and which could not be refreshed."""
-    n_missing = data["status"].to_pylist().count("missing")
-    rows = [row for row in data.to_pylist() if row["status"] not in WHOLE]
-    stale = data.filter((pc.field("status") == "ok") & ~pc.field("reason").is_null())["reason"].to_pylist()
+    pages = pa.table({name: data[name] for name in ("neuron", "status", "reason")}).to_pylist()
+    n_missing = sum(page["status"] == "missing" for page in pages)
+    rows = [page for page in pages if page["status"] not in WHOLE]
+    stale = [page["reason"] for page in pages if page["status"] == "ok" and page["reason"] is not None]
     told = [f"{len(stale)} pages are as they were before: {stale[0]}"] if stale else []
     if n_missing:
         told.append(

@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -25,7 +25,6 @@ from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage, runs_of
 from pipeline.errors import DamagedError, PageError, UserError
 from pipeline.printable import line
-from pipeline.progress import progress
 from pipeline.samples.neuroscope.page import MOST, Shape, page_path, parse_index, parse_page
 from pipeline.samples.neuroscope.page_store import PageStore
 from pipeline.tables import fingerprint
@@ -193,34 +192,39 @@ def readable_pages(config: Config) -> str:
     return fingerprint.of_table(readable.select(["neuron", "page_sha256"]))
 
 
+def _damaged(store: PageStore, first: str, all_paths: Iterable[str]) -> DamagedError:
+    """What to raise where a page is damaged, once all that are damaged are forgotten."""
+    damaged = [first, *(path for path in all_paths if path != first and store.body(path) is None)]
+    for path in damaged:
+        store.forget(path)
+    more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+    return DamagedError(
+        f"page {damaged[0]} is damaged in {store.path}{more}; run again: only what is damaged is fetched"
+    )
+
+
 def _reader(inputs: Inputs, settings: Config) -> Worker:
     """The function from `pages` to the texts of those that are ok.
 
-    Raises DamagedError, once all are read, where a kept page is damaged; the next run fetches it again.
+    Raises DamagedError where a kept page is damaged; the next run fetches it again.
     """
+    path_of, parser_of = paths(settings), parsers(settings)
 
     def read(shard: pa.Table) -> pa.Table:
         readable = shard.filter(pc.field("status") == "ok")
-        path_of, parser_of = paths(settings), parsers(settings)
         parts = [tables.empty("samples")]
-        damaged = []
         with PageStore(store_path(settings)) as store:
-            all_paths = map(path_of, readable["neuron"].to_pylist())
-            for path in progress(all_paths, "samples", unit="page", total=len(readable)):
+            for path in map(path_of, readable["neuron"].to_pylist()):
                 if (body := store.body(path)) is None:
-                    store.forget(path)
-                    damaged.append(f"page {path} is damaged in {store.path}")
-                else:
-                    parts.append(parser_of(path)(body).slice(0, settings.samples))
-        if damaged:
-            more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
-            raise DamagedError(f"{damaged[0]}{more}; run again: only what is damaged is fetched")
+                    readable = table(settings).filter(pc.field("status") == "ok")
+                    raise _damaged(store, path, map(path_of, readable["neuron"].to_pylist()))
+                parts.append(parser_of(path)(body).slice(0, settings.samples))
         samples = pa.concat_tables(parts)
         page_of_row = np.repeat(np.arange(len(readable)), [len(part) for part in parts[1:]])
         for name in ("address", "fetched", "page_sha256"):
             place, field = samples.schema.get_field_index(name), samples.schema.field(name)
             samples = samples.set_column(place, field, readable[name].cast(field.type).take(page_of_row))
-        return samples.combine_chunks()
+        return samples
 
     return read
 
@@ -235,6 +239,7 @@ SAMPLES = Stage(
     settings=("site", "samples"),
     uses=OF_SITE,
     decided_by={"pages": readable_pages},
-    shards=runs_of("pages", 4096),
+    shards=runs_of("pages", 64),
+    spread=True,
     worker=_reader,
 )
