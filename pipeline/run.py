@@ -121,7 +121,8 @@ class _Layers:
 def left_out(part: Part) -> bool:
     """Whether the scan found that the negative ends of a layer are not worth looking at."""
     by_default = part.sign == "negative" and part.config.signs is None
-    return by_default and bool(part.manifest("samples")) and part.n_rows("samples") == 0
+    scanned = [table for table, each in part.planned.items() if each.stage.together]
+    return by_default and any(part.manifest(each) and part.n_rows(each) == 0 for each in scanned)
 
 
 def _fetch(part: Part) -> None:

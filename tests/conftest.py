@@ -167,7 +167,13 @@ def small(tmp_path_factory, small_text, demo) -> Config:
     from pipeline.results import database
 
     config = Config(
-        source="scan", text=str(small_text), neurons="0-95", similarity=0.25, activation=0.1, synonyms=2
+        source="scan",
+        text=str(small_text),
+        neurons="0-95",
+        signs="positive",
+        similarity=0.25,
+        activation=0.1,
+        synonyms=2,
     )
 
     def make(folder: Path) -> None:

@@ -28,7 +28,7 @@ _WORDS = re.findall(
     <b>bold</b> "quoted" & // {{ braces }} naïve 北京 Москва""",
 )
 _LISTED = "[" + ", ".join("'" + word.replace("'", "''") + "'" for word in _WORDS) + "]"
-_KEYS = "model, layer, neuron"
+_KEYS = "model, layer, sign, neuron"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ _NEURONS = f"""
 create table neurons as
 with drawn as (
     select
-        '{MODEL}' as model, (n // $neurons)::integer as layer, (n % $neurons)::integer as neuron, n,
+        '{MODEL}' as model, (n // $neurons)::integer as layer, 'positive' as sign,
+        (n % $neurons)::integer as neuron, n,
         draw(n, 1) as u, draw(n, 2) as v, draw(n, 3) as w,
         $share * (0.5 + (n // $neurons + 0.5) / $layers) as border
     from range($layers * $neurons) as each(n)

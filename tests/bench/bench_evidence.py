@@ -41,6 +41,7 @@ def layer(neurons: int) -> Given:
     keys = dict(
         model=["m"] * n_maps,
         layer=np.zeros(n_maps, np.int32),
+        sign=np.full(n_maps, "positive", object),
         neuron=np.repeat(np.arange(neurons), _TEXTS).astype(np.int32),
         rank=np.tile(np.arange(_TEXTS), neurons).astype(np.int32),
     )

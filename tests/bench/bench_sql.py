@@ -108,14 +108,14 @@ def in_pandas(config: Config) -> float:
     measured = pd.read_parquet(tables.file("activations"), columns=[*KEY, "activation"])
     rows = variants.merge(tokens, on=KEY).merge(measured, on=KEY)
     original = measured[measured["variant"] == 0].drop(columns="variant")
-    rows = rows.merge(original.rename(columns={"activation": "baseline"}), on=KEY[:4])
+    rows = rows.merge(original.rename(columns={"activation": "baseline"}), on=KEY[:5])
     activation, baseline = rows["activation"].astype(float), rows["baseline"].astype(float)
     above = activation > baseline + 1e-4 * baseline.abs()
     rows["retention"] = (activation / baseline).where(baseline > 0)
     rows["raised"] = (rows["kind"] == "synonym") & above
     synonym = rows["kind"] == "synonym"
     upto, is_mat = (rows[name].eq(True) for name in ("upto_mat", "is_mat"))
-    group = KEY[:3]
+    group = KEY[:4]
     found = {
         "avg_activation": rows[rows["kind"] != "control"].groupby(group)["activation"],
         "retention": rows[synonym & upto].groupby(group)["retention"],
@@ -125,7 +125,7 @@ def in_pandas(config: Config) -> float:
     }
     averages = pd.DataFrame({name: values.mean() for name, values in found.items()}).reset_index()
     averages["n_raised"] = rows.groupby(group)["raised"].sum().to_numpy()
-    strongest = averages.groupby(group[:2])["avg_activation"].transform("max")
+    strongest = averages.groupby(group[:3])["avg_activation"].transform("max")
     averages["normalised"] = averages["avg_activation"] / strongest
     rows.to_parquet(tables.store.folder / "pandas.parquet", compression="zstd")
     seconds = time.perf_counter() - start

@@ -47,6 +47,8 @@ def seconds_of(work: Callable[[], object], times: int = 3) -> float:
 class Idle:
     """A tower whose blocks compute nothing: what is left is preparing and collecting."""
 
+    sign = 1
+
     def __init__(self) -> None:
         self.device, self.blocks, self.cache_bytes = torch.device("cpu"), [_Block()], 4096
 

@@ -17,7 +17,7 @@ from pipeline.tables import TABLES
 from pipeline.verification import variants
 
 MAPS = 20
-KEY = ["model", "layer", "neuron", "rank", "variant"]
+KEY = ["model", "layer", "sign", "neuron", "rank", "variant"]
 _WORDS, _DIMENSIONS, _NEIGHBOURS, _AROUND = 20_000, 300, 5, 5
 _NAME = "solu-8l-pile"
 
@@ -49,6 +49,7 @@ class Layer:
         return dict(
             model=_same(_NAME, n),
             layer=_same(self.number, n, pa.int32()),
+            sign=_same("positive", n),
             neuron=pa.array(np.arange(n, dtype=np.int32) // MAPS),
             rank=pa.array(np.arange(n, dtype=np.int32) % MAPS),
         )
@@ -217,6 +218,7 @@ def _each(layer: Layer, n: int) -> dict[str, pa.Array]:
     return dict(
         model=_same(_NAME, n * layer.neurons),
         layer=_same(layer.number, n * layer.neurons, pa.int32()),
+        sign=_same("positive", n * layer.neurons),
         neuron=pa.array(np.repeat(np.arange(layer.neurons, dtype=np.int32), n)),
     )
 

@@ -84,11 +84,17 @@ def test_what_a_stage_declares_exists_once_and_what_it_uses_decides_no_row(stage
     assert set(stage.decided_by) <= {*stage.settings, *stage.reads}
     covered = {
         "pages": {"model", "weights", "layer", "neurons"},  # the pages' fingerprint is of these neurons
-        "samples": {"model", "weights", "layer", "neurons"},  # likewise; a scan is of the whole layer
+        "samples": {
+            "model",
+            "weights",
+            "layer",
+            "neurons",
+            "signs",
+        },  # likewise; a scan is of the whole layer
         "activations": {"batch_tokens"},  # beyond rounding
         "deviations": {"batch_tokens"},
-        "encodings": {"layer", "precision"},  # with which the model is loaded for its tokenizer
-        "windows": {"layer"},  # that of the rows, which the model must have
+        "encodings": {"layer", "sign", "precision"},  # with which the model is loaded for its tokenizer
+        "windows": {"layer", "sign"},  # that of the rows, which the model must have
         "descriptions": {"score_control", "windows_per_call", "seed"},  # what is announced of scoring
     }
     assert set(stage.uses) <= HOW | covered.get(stage.table, set())

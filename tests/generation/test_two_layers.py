@@ -100,14 +100,14 @@ def window(place, neuron, number, **more):
     """A window whose text says whose it is."""
     model, layer = place
     own = dict(from_neuron=0, from_rank=0, start=0, activations=[1.0], activation=1.0, marked=[0])
-    key = dict(model=model, layer=layer, neuron=neuron, window=number)
+    key = dict(model=model, layer=layer, sign="positive", neuron=neuron, window=number)
     return own | key | dict(kind="near", tokens=[f"{model}/{layer}/{neuron}"]) | more
 
 
 def test_a_description_is_compared_with_windows_of_its_own_layer():
     neurons = [3, 7, 9]
     said = [
-        dict(model=model, layer=layer, neuron=n, description=f"{model}/{layer}/{n}")
+        dict(model=model, layer=layer, sign="positive", neuron=n, description=f"{model}/{layer}/{n}")
         for model, layer in PLACES
         for n in neurons
     ]

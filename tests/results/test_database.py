@@ -49,7 +49,7 @@ def assert_whole(config):
 
 
 def options(config):
-    names = ("source", "text", "neurons", "similarity", "activation", "synonyms", "data")
+    names = ("source", "text", "signs", "neurons", "similarity", "activation", "synonyms", "data")
     return [f"--{name}={getattr(config, name)}" for name in names]
 
 

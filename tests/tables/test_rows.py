@@ -13,13 +13,14 @@ from pipeline.errors import DamagedError
 from pipeline.tables.columns import NEURON_KEY
 from pipeline.tables.rows import Rows, counted
 
-NEURON = st.tuples(st.sampled_from("ab"), st.integers(0, 2), st.integers(0, 3))
+SIGNS = ("negative", "positive")
+NEURON = st.tuples(st.sampled_from("ab"), st.integers(0, 2), st.sampled_from(SIGNS), st.integers(0, 3))
 GROUPS = st.integers(1, 5)
 
 
 def stored(neurons, group, folder):
     """A file of neurons, with so many rows in a group of it."""
-    given_ = [CANDIDATE | dict(model=model, layer=layer, neuron=neuron) for model, layer, neuron in neurons]
+    given_ = [CANDIDATE | dict(zip(NEURON_KEY, each, strict=True)) for each in neurons]
     table = rows("candidates", *given_)
     pq.write_table(table, folder / "part.parquet", row_group_size=group)
     return table, Rows(folder / "part.parquet", "candidates")
@@ -71,7 +72,7 @@ def test_the_rows_of_neurons_are_all_from_the_first_to_the_last(neurons, group, 
 
 
 def test_columns_are_those_named_in_this_order(folder):
-    table, _ = stored([("a", 0, 0), ("a", 0, 1)], 1, folder)
+    table, _ = stored([("a", 0, "positive", 0), ("a", 0, "positive", 1)], 1, folder)
     found = Rows(folder / "part.parquet", "candidates", ["p", *NEURON_KEY])
     assert found.read().equals(table.select(["p", *NEURON_KEY]))
     assert found["p"].to_pylist() == table["p"].to_pylist()
@@ -79,7 +80,7 @@ def test_columns_are_those_named_in_this_order(folder):
 
 
 def test_a_damaged_file_is_told_as_such(folder):
-    stored([("a", 0, 0)], 1, folder)
+    stored([("a", 0, "positive", 0)], 1, folder)
     file = folder / "part.parquet"
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(DamagedError, match="damaged"):

@@ -54,7 +54,7 @@ def told(*command):
 
 
 def options(config):
-    names = ("source", "text", "neurons", "similarity", "activation", "synonyms", "data", "layer")
+    names = ("source", "text", "signs", "neurons", "similarity", "activation", "synonyms", "data", "layer")
     return [f"--{name}={getattr(config, name)}" for name in names]
 
 

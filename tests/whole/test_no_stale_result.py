@@ -40,7 +40,7 @@ def edit(package, module, old, new):
 
 def ask(package, command, config, *more, data=None):
     """Run a command of the copy with the settings of the small run."""
-    names = ("source", "text", "neurons", "similarity", "activation", "synonyms")
+    names = ("source", "text", "signs", "neurons", "similarity", "activation", "synonyms")
     given = [f"--{name}={getattr(config, name)}" for name in names]
     return subprocess.run(
         [sys.executable, "-m", "pipeline", command, *given, f"--data={data or config.data}", *more],

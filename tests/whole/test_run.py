@@ -271,7 +271,10 @@ def test_all_that_is_damaged_is_set_aside_and_made_anew_in_one_run(copy, small_t
 
 def test_the_plan_says_what_is_damaged_and_changes_nothing(copy, capsys):
     cut(store_of(copy).path("maps", plan(copy)["maps"].key) / "part-00000.parquet")
-    given = [f"--{n}={getattr(copy, n)}" for n in ("source", "text", "neurons", "similarity", "activation")]
+    given = [
+        f"--{n}={getattr(copy, n)}"
+        for n in ("source", "text", "signs", "neurons", "similarity", "activation")
+    ]
     before = sorted(Path(copy.data).rglob("*"))
     assert cli.main(["plan", *given, f"--synonyms={copy.synonyms}", f"--data={copy.data}"]) == 0
     assert re.search(r"^030 maps +to do +.* is damaged", capsys.readouterr().out, re.M)

@@ -10,7 +10,7 @@ from pipeline import __version__
 from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.output import tell
-from pipeline.results import findings, folders
+from pipeline.results import folders
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,6 +28,7 @@ def write(form: str, config: Config, tables: Mapping[str, pa.Table], folder: Pat
     An earlier export of this form is replaced as a whole; another folder with something in it is refused,
     and so are models that the form cannot hold or name.
     """
+    from pipeline.results import findings
     from pipeline.results.export.contents import layers, models
 
     names = sorted(models(tables))

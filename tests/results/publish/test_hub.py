@@ -248,7 +248,7 @@ def test_make_wants_a_name():
 
 def given(config):
     """The options of the small run."""
-    names = ("source", "text", "data", "neurons", "similarity", "activation", "synonyms")
+    names = ("source", "text", "data", "signs", "neurons", "similarity", "activation", "synonyms")
     return [part for name in names for part in (f"--{name}", str(getattr(config, name)))]
 
 
