@@ -4,7 +4,7 @@ PYTHON = python3
 BIN := .venv/bin
 # the settings that people give, as config.py lists them
 OPTIONS := $(shell sed -n 's/^    \([a-z_]*\): .* = option\b.*/\1/p' pipeline/config.py | tr a-z A-Z)
-KNOWN := $(OPTIONS) REPO PUBLIC OPENAI_BASE_URL PYTHON
+KNOWN := $(OPTIONS) REPO PUBLIC ALL OPENAI_BASE_URL PYTHON
 given = $(if $(filter command,$(origin $(1))),$($(1)))
 UNKNOWN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(filter-out $(KNOWN),$(name))))
 ifneq ($(strip $(UNKNOWN)),)
@@ -34,8 +34,8 @@ data: .venv/.installed $(RAY) ## find feature neurons: by default in layer 1 of 
 plan: .venv/.installed ## what `make data` has done, what it would do and why
 	@$(BIN)/python -m pipeline plan $(GIVEN)
 
-report: .venv/.installed $(RAY) ## pages to look at: open data/report/index.html
-	@$(BIN)/python -m pipeline report $(GIVEN)
+report: .venv/.installed $(RAY) ## pages to look at: open data/report/index.html; ALL=1: of all
+	@$(BIN)/python -m pipeline report $(GIVEN) $(if $(call given,ALL),--all $(call quoted,$(call given,ALL)))
 
 publish: .venv/.installed $(RAY) ## put the tables on the Hub: REPO=user/name, private unless PUBLIC=1; or DRY_RUN=1
 	@$(if $(call given,REPO),,echo "error: REPO is missing: make publish REPO=user/name" >&2; exit 2)
@@ -97,7 +97,7 @@ record: .venv/.installed ## record the cassettes anew (cassettes/README.md)
 		tests/results/publish/test_recorded_hub.py
 
 clean: ## remove results and environment; the embedded model, fetched pages and paid answers stay
-	rm -rf .venv .venv-clients .venv-lock data/site data/report data/export data/dataset data/neurons.duckdb data/bench.json \
+	rm -rf .venv .venv-clients .venv-lock data/site data/report data/export data/dataset data/runs data/neurons.duckdb data/bench.json \
 		data/truth
 	if [ -d data/store ]; then find data/store -type f -not -path '*/kept/answers*/*' -delete; \
 	find data/store -type d -empty -delete; fi

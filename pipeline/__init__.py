@@ -12,7 +12,7 @@ __all__ = ["__version__", "id_feature_neuron_results"]
 
 
 def id_feature_neuron_results(  # noqa: PLR0913  (the arguments people know)
-    layer: int,
+    layer: int | str,
     model_name: str,
     num_neurons: int | str,
     similarity_threshold: float | None,
@@ -25,6 +25,7 @@ def id_feature_neuron_results(  # noqa: PLR0913  (the arguments people know)
     One row per feature neuron; columns `index` (of the neuron in its layer), `avg_activation`
     (raw units, over originals and variants), `desc` (null where no description was made) and
     `max_phrases` (list of maximum activation phrases, strongest first).
+    `layer` is one or any other form of LAYER; of several layers the first column is `layer`.
     `num_neurons` is a count or any other form of NEURONS; `similarity_threshold` is in -1..1,
     `norm_act_threshold` in 0..1; with one of them the method's own holds for the other. By thresholds the
     strongest is first, by chance the surest. `settings` are other fields of Config, as `text` or `data`.
@@ -34,7 +35,7 @@ def id_feature_neuron_results(  # noqa: PLR0913  (the arguments people know)
     from pipeline.results.database import run
 
     config = Config(
-        layer=layer,
+        layer=str(layer),
         model=model_name,
         neurons=str(num_neurons),
         similarity=similarity_threshold,
@@ -47,5 +48,7 @@ def id_feature_neuron_results(  # noqa: PLR0913  (the arguments people know)
     found = found.sort_by(
         [*(surest if config.by_chance else []), ("avg_activation", "descending"), ("neuron", "ascending")]
     )
-    found = found.select(["neuron", "avg_activation", "description", "max_phrases"]).to_pandas()
+    several = config.layers is None or len(config.layers) > 1
+    columns = ["neuron", "avg_activation", "description", "max_phrases"]
+    found = found.select(["layer", *columns] if several else columns).to_pandas()
     return found.rename(columns={"neuron": "index", "description": "desc"})

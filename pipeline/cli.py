@@ -7,17 +7,26 @@ error. Heavy packages are imported where they are used, so --help answers at onc
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import re
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import Field
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pipeline import __version__
 from pipeline.config import OPTIONS, Config
 from pipeline.errors import DamagedError, PipelineError, UserError, lacks_memory, short_of_memory
 from pipeline.output import colours, show, spoken, tell
 from pipeline.results.export import FORMS
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from pipeline.engine.made import Part, Tables
 
 
 def _switch(value: str) -> bool:
@@ -27,6 +36,7 @@ def _switch(value: str) -> bool:
     return value.lower() in ("1", "yes", "true")
 
 
+_DATA = tuple(f for f in OPTIONS if f.name == "data")
 _KINDS = {"int": int, "float": float, "str": str, "bool": _switch}
 
 
@@ -70,27 +80,11 @@ def parser() -> argparse.ArgumentParser:
     commands = program.add_subparsers(required=True, metavar="COMMAND")
     _command(commands, "run", _run, "make what is missing and print the feature neurons", OPTIONS)
     _command(commands, "plan", _plan, "what is done, what would run and why", OPTIONS)
-    data = tuple(f for f in OPTIONS if f.name == "data")
-    sql = _command(commands, "sql", _sql, "query the results in SQL; without a query, open a prompt", data)
-    sql.add_argument(
-        "query",
-        nargs="?",
-        help="a SELECT in DuckDB's SQL over the tables of the last run, or a .sql file with one",
-    )
-    sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
-    sql.add_argument(
-        "--unsafe", action="store_true", help="allow what does not merely read, files and extensions"
-    )
-    show = _command(commands, "show", _show, "a neuron's MAPs, coloured by activation", data)
-    show.add_argument("neuron", type=int, metavar="NEURON")
-    show.add_argument("--layer", dest="in_layer", type=int, metavar="LAYER", help="only of this layer")
-    show.add_argument("--model", dest="in_model", metavar="MODEL", help="only of the model of this name")
+    _reading(commands)
     site = _command(commands, "site", _site, "write samples as a static site in Neuroscope's form", OPTIONS)
     site.add_argument("folder", nargs="?", type=Path, help="where to write (default: site in DATA)")
     site.add_argument("--samples", type=Path, help="Parquet of any `samples` table, instead of a run's")
     site.add_argument("--circuitsvis", action="store_true", help="draw with CircuitsVis from unpkg.com")
-    report = _command(commands, "report", _report, "write pages for a browser, opened from disk", OPTIONS)
-    report.add_argument("folder", nargs="?", type=Path, help="where to write (default: report in DATA)")
     export = _command(commands, "export", _export, "write results in the form of another tool", OPTIONS)
     export.add_argument("form", choices=FORMS, help="of Neuronpedia, or of OpenAI's neuron-explainer")
     export.add_argument(
@@ -105,11 +99,53 @@ def parser() -> argparse.ArgumentParser:
     )
     publish.add_argument("repo", metavar="USER/NAME", help="the data set's name on the Hub")
     publish.add_argument("folder", nargs="?", type=Path, help="where to write (default: dataset in DATA)")
-    publish.add_argument(
-        "--public", nargs="?", const=True, default=False, type=_switch, help="make it visible to everybody"
-    )
-    _command(commands, "check", _check, "compare the store with its schemas and checksums", data)
+    _add_switch(publish, "--public", "make it visible to everybody")
+    _command(commands, "check", _check, "compare the store with its schemas and checksums", _DATA)
     return program
+
+
+def _reading(commands) -> None:
+    """The commands that read the results of a run."""
+    sql = _command(commands, "sql", _sql, "query the results in SQL; without a query, open a prompt", _DATA)
+    sql.add_argument(
+        "query",
+        nargs="?",
+        help="a SELECT in DuckDB's SQL over the tables of the last run, or a .sql file with one",
+    )
+    sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    _of_run(sql)
+    sql.add_argument(
+        "--unsafe", action="store_true", help="allow what does not merely read, files and extensions"
+    )
+    show = _command(commands, "show", _show, "a neuron's MAPs, coloured by activation", _DATA)
+    show.add_argument(
+        "neuron", type=_neuron, metavar="[LAYER:]NEURON", help="its number, such as 292, or 6:292"
+    )
+    _of_run(show)
+    show.add_argument("--model", dest="in_model", metavar="MODEL", help="only of the model of this name")
+    _command(commands, "runs", _runs, "the runs of the store: model, layers, settings, when", _DATA)
+    report = _command(commands, "report", _report, "write pages for a browser, opened from disk", OPTIONS)
+    report.add_argument("folder", nargs="?", type=Path, help="where to write (default: report in DATA)")
+    _add_switch(report, "--all", "a page of every neuron, not only of candidates and feature neurons")
+    _of_run(report)
+
+
+def _of_run(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--run", dest="of_run", metavar="ID", help="an earlier run, as `runs` lists them, not the last one"
+    )
+
+
+def _neuron(given: str) -> tuple[int | None, int]:
+    """A neuron as layer (None for any) and number."""
+    match = re.fullmatch(r"(?:(\d{1,9}):)?(\d{1,9})", given.strip())
+    if not match:
+        raise argparse.ArgumentTypeError(f"{given!r} is no neuron; give its number (292) or 6:292")
+    return None if match[1] is None else int(match[1]), int(match[2])
+
+
+def _add_switch(command: argparse.ArgumentParser, name: str, doc: str) -> None:
+    command.add_argument(name, nargs="?", const=True, default=False, type=_switch, help=doc)
 
 
 def _name() -> str:
@@ -158,15 +194,32 @@ def _run(config: Config, args: argparse.Namespace) -> int:
     with database.over(config, tables) as con:
         show(terminal.results(con, config))
     tell(f"{time.monotonic() - start:.1f} s; {database.path_of(config)}")
-    return 0
+    return _without(tables)
+
+
+def _without(tables: Tables) -> int:
+    """The exit code of a run, after what is said of layers that failed."""
+    for place, exc in tables.failed.items():
+        tell(f"error: without {place}: {exc}")
+    return max((exc.exit_code for exc in tables.failed.values()), default=0)
 
 
 def _plan(config: Config, args: argparse.Namespace) -> int:
-    from pipeline import plan
-    from pipeline.run import store_of
+    from pipeline import parts
+    from pipeline.run import left_out, part_of
 
-    store = store_of(config)
-    stages = plan.plan(config)
+    planned = [part for each in parts.of(config) if not left_out(part := part_of(each))]
+    for part in planned:
+        if len(planned) > 1:
+            show(part.place)
+        _plan_of_part(part)
+    return 0
+
+
+def _plan_of_part(part: Part) -> None:
+    from pipeline import plan
+
+    config, store, stages = part.config, part.store, part.planned
     for planned in stages.values():
         if planned.stage.fetch:
             tell(planned.stage.fetch.outstanding(planned.stage.handed(config)))
@@ -187,15 +240,41 @@ def _plan(config: Config, args: argparse.Namespace) -> int:
             )
             state = f"to do  {damaged or plan.reason(planned, store)}{work}"
         show(f"{planned.stage.number} {table:<18} {spoken(state)}")
+
+
+def _runs(config: Config, args: argparse.Namespace) -> int:
+    from pipeline.results import past, terminal
+    from pipeline.run import store_of
+
+    show(terminal.runs(past.runs(store_of(config))))
     return 0
 
 
-def _sql(config: Config, args: argparse.Namespace) -> int:
-    from pipeline.results import database, questions
+@contextmanager
+def _asked(
+    config: Config, args: argparse.Namespace
+) -> Iterator[tuple[Config, DuckDBPyConnection, list[Path]]]:
+    """The results of the last run, or of the one that was asked for: its settings, a connection, and the
+    files that this one reads."""
+    from pipeline.results import database, past
+    from pipeline.run import store_of
 
-    with database.opened(config) as con:
+    if args.of_run is None:
+        with database.opened(config) as con:
+            yield config, con, []
+        return
+    run, tables = past.tables(store_of(config), args.of_run)
+    own = dataclasses.replace(run.config, data=config.data)
+    with database.over(own, tables) as con:
+        yield own, con, [file for table in tables for file in tables.files(table)]
+
+
+def _sql(config: Config, args: argparse.Namespace) -> int:
+    from pipeline.results import questions
+
+    with _asked(config, args) as (_, con, files):
         if not args.unsafe:
-            questions.restrict(con)
+            questions.restrict(con, files)
         if args.query is None:
             return questions.prompt(con, unsafe=args.unsafe)
         query = _file(args.query) if args.query.lower().endswith(".sql") else args.query
@@ -211,10 +290,11 @@ def _file(name: str) -> str:
 
 
 def _show(config: Config, args: argparse.Namespace) -> int:
-    from pipeline.results import database, terminal
+    from pipeline.results import terminal
 
-    with database.opened(config) as con:
-        text = terminal.neuron(con, args.neuron, layer=args.in_layer, model=args.in_model, colour=colours())
+    layer, number = args.neuron
+    with _asked(config, args) as (_, con, _files):
+        text = terminal.neuron(con, number, layer=layer, model=args.in_model, colour=colours())
     show(text, coloured=True)
     return 0
 
@@ -239,11 +319,11 @@ def _report(config: Config, args: argparse.Namespace) -> int:
 
     folder = args.folder or Path(config.data) / "report"
     folders.refuse(folder, pages.IS_OURS)
-    database.run(config)
-    with database.opened(config) as con:
-        n_pages = pages.write(con, config, folder)
-    show(f"{n_pages:,} neurons; open {folder / 'index.html'}")
-    return 0
+    code = 0 if args.of_run else _without(database.run(config))
+    with _asked(config, args) as (own, con, _files):
+        written = pages.write(con, own, folder, everything=args.all)
+    show(f"{written.neurons:,} neurons, {written.pages:,} pages; open {folder / 'index.html'}")
+    return code
 
 
 def _export(config: Config, args: argparse.Namespace) -> int:
@@ -251,9 +331,10 @@ def _export(config: Config, args: argparse.Namespace) -> int:
 
     folder = args.folder or Path(config.data) / "export" / args.form
     folders.refuse(folder, folders.is_a(args.form))
-    n_neurons = export.write(args.form, config, database.run(config), folder)
+    tables = database.run(config)
+    n_neurons = export.write(args.form, config, tables, folder)
     show(f"{n_neurons:,} neurons; {folder}")
-    return 0
+    return _without(tables)
 
 
 def _publish(config: Config, args: argparse.Namespace) -> int:
@@ -265,7 +346,11 @@ def _publish(config: Config, args: argparse.Namespace) -> int:
     folders.refuse(folder, dataset.is_ours)
     if not config.dry_run:
         hub.sign_in(args.repo)
-    made = dataset.write(config, database.run(config), folder, args.repo)
+    tables = database.run(config)
+    if tables.failed:
+        tell("nothing is published: not every layer asked for could be made")
+        return _without(tables)
+    made = dataset.write(config, tables, folder, args.repo)
     show(f"{folder}: {len(made.files)} files, {sum(made.files.values()):,} bytes, tag {made.tag}")
     if config.dry_run:
         for name, size in made.files.items():

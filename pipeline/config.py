@@ -9,15 +9,15 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline import setting_checks
-from pipeline.errors import UndeclaredError, UserError
+from pipeline.errors import UserError
 from pipeline.resources import resource
 from pipeline.setting_fields import fixed, option
+from pipeline.text_forms import form
 
 EMBEDDED = "demo"
 KINDS = ("word", "token", "spelling", "set", "phrase", "several")
@@ -25,8 +25,7 @@ THRESHOLDS = {
     "similarity": 0.6,
     "activation": 0.3,
 }  # where only the other one is given, or chance cannot tell
-TEXT_FORMS = (".parquet", ".jsonl", ".txt")
-LAST_NEURON = 2**31 - 1
+LAST_NEURON, LAST_LAYER = 2**31 - 1, 9999
 # The tokenised data sets that Neuroscope's Data Index counts in, by the model's name.
 TOKENISED = {
     r"pile|old": ("NeelNanda/pile-small-tokenized-2b",),
@@ -50,7 +49,13 @@ class Config:
         "the model's own weights (trained), or as a control the same ones shuffled (random)",
         choices=("trained", "random"),
     )
-    layer: int = option(1, "layer of the neurons, 0-based", least=0)
+    layer: str = option("1", "layers of the neurons, 0-based: one (6), 0-7, 2,5,7 or all")
+    signs: str | None = option(
+        None,
+        "ends of a neuron that are looked at: positive or both; by default both where values reach as far "
+        "below zero as above it",
+        choices=("positive", "both"),
+    )
     neurons: str = option("all", "which neurons: a count (64), 0-63, 3,7,12 or all")
     fdr: float = option(
         0.05,
@@ -107,7 +112,12 @@ class Config:
     text: str = option(
         EMBEDDED,
         "text that the scan reads and word vectors are trained on: demo, a file or folder of Parquet, "
-        "JSON lines or plain text, or a data set on the Hub",
+        "JSON, CSV, plain text or save_to_disk, or a data set on the Hub",
+    )
+    text_column: str = option("text", "column of TEXT that holds the texts")
+    text_config: str | None = option(None, "configuration of TEXT on the Hub, where it has several")
+    text_split: str | None = option(
+        None, "split of TEXT, on the Hub or in a folder of save_to_disk; by default train"
     )
     bad_rows: str = option(
         "refuse", "rows of TEXT without a text: refuse or skip (counted)", choices=("refuse", "skip")
@@ -211,6 +221,9 @@ class Config:
         1.0, "seconds waited after the first failed try, doubled after each", least=0.001
     )
     windows_per_call: int = fixed(5, "windows of text that one call judges", least=1)
+    sign: str = fixed(
+        "positive", "the end that one part of a run looks at", choices=("positive", "negative")
+    )
     seed: int = fixed(0, "seed of everything drawn at random")
 
     def __post_init__(self) -> None:
@@ -220,9 +233,7 @@ class Config:
             setting_checks.within_limits(each, value)
         if self.max_cost is not None and self.prices is None:
             raise UserError("MAX_COST needs PRICE, such as 0.1,0.4: USD per million tokens read, written")
-        for name in ("model", "text", "data", "describer_model", "creator"):
-            if not getattr(self, name):
-                raise UserError(f"{name.upper()} is empty; leave it out to use {_DEFAULTS[name]!r}")
+        setting_checks.not_empty(self)
         if not self.describer_model.isprintable():
             raise UserError(f"DESCRIBER_MODEL is {self.describer_model!r}; no model has such a name")
         if self.fasttext != "train" and not Path(self.fasttext).is_file():
@@ -232,7 +243,10 @@ class Config:
             )
         if self.weights == "random" and self.source != "scan":
             raise UserError("WEIGHTS is random; only SOURCE=scan has texts for such a model")
-        _ = self.prices, self.neuron_ranges, self.kinds_asked, self.site_folder, self.exact_tokens_names
+        if self.source == "neuroscope" and (self.signs == "both" or self.sign == "negative"):
+            raise UserError("SIGNS is both; a site's pages have the positive end only: use SOURCE=scan")
+        _ = self.prices, self.neuron_ranges, self.layers, self.kinds_asked, self.site_folder
+        _ = self.exact_tokens_names
 
     @property
     def by_chance(self) -> bool:
@@ -247,7 +261,23 @@ class Config:
     @property
     def neuron_ranges(self) -> tuple[tuple[int, int], ...]:
         """The neurons asked for as (first, last) pairs, both ends included, sorted."""
-        return setting_checks.ranges("NEURONS", self.neurons, LAST_NEURON)
+        return setting_checks.ranges("NEURONS", self.neurons, LAST_NEURON, counts=True)
+
+    @property
+    def layers(self) -> tuple[int, ...] | None:
+        """The layers asked for, each once, in order; null for all."""
+        asked = setting_checks.ranges("LAYER", self.layer, LAST_LAYER)
+        if self.layer.strip() == "all":
+            return None
+        return tuple(sorted({n for first, last in asked for n in range(first, last + 1)}))
+
+    @property
+    def one_layer(self) -> int:
+        """The layer of one part of a run (`pipeline.parts`); raises UserError where several are asked
+        for."""
+        if self.layers is None or len(self.layers) > 1:
+            raise UserError(f"LAYER is {self.layer}; name one layer")
+        return self.layers[0]
 
     @property
     def model_folder(self) -> Path | None:
@@ -270,9 +300,7 @@ class Config:
         if self.text == EMBEDDED:
             return resource("data/demo") / "text"
         path = setting_checks.path("TEXT", self.text)
-        looks_like_path = (
-            path.is_absolute() or self.text.startswith((".", "~")) or path.suffix in TEXT_FORMS
-        )
+        looks_like_path = path.is_absolute() or self.text.startswith((".", "~")) or form(path)
         return path if path.exists() or looks_like_path else None
 
     @property
@@ -334,13 +362,20 @@ class Config:
             )
         return path
 
+    def replaced(self, **values: Any) -> Config:
+        """The same settings with other values of some."""
+        return dataclasses.replace(self, **values)
+
     def values(self, names: tuple[str, ...]) -> dict[str, Any]:
         """The named settings as SQL and fingerprints take them, never null.
 
-        `neurons` as its ranges, so that 0-63 and 64 are the same; `kinds` as all that are asked for; a
-        threshold that is not given as the one that holds where it is needed; no `selectivity` as -inf.
+        `neurons` as its ranges, so that 0-63 and 64 are the same; `layer` as its number; `kinds` as all
+        that are asked for; a threshold that is not given as the one that holds where it is needed; no
+        `selectivity` as -inf.
         """
         found = {name: getattr(self, name) for name in names}
+        if "layer" in found:
+            found["layer"] = self.one_layer
         if "neurons" in found:
             found["neurons"] = [list(pair) for pair in self.neuron_ranges]
         if "kinds" in found:
@@ -352,34 +387,5 @@ class Config:
         return found
 
 
-_DEFAULTS = {f.name: f.default for f in dataclasses.fields(Config)}
+DEFAULTS = {f.name: f.default for f in dataclasses.fields(Config)}
 OPTIONS = tuple(f for f in dataclasses.fields(Config) if f.metadata["option"])
-
-
-class Settings(Config):
-    """Some settings of a run, as they are handed to the stage that declares them.
-
-    Reads like a Config: a property such as `model_name` can be read where all the settings that it is made
-    of are declared. Raises UndeclaredError, which names stage and setting, for any other.
-    """
-
-    def __init__(self, config: Config, names: Iterable[str], stage: str) -> None:
-        self.__dict__.update({name: getattr(config, name) for name in names}, _stage=stage)
-
-    def __getattribute__(self, name: str) -> Any:
-        own = object.__getattribute__(self, "__dict__")
-        if name in _DEFAULTS and name not in own:
-            raise UndeclaredError(
-                f"stage {own['_stage']} reads the setting {name}, which it does not declare; add it to "
-                "`settings` of its Stage if it decides rows, else to `uses`"
-            )
-        return object.__getattribute__(self, name)
-
-    __eq__, __hash__, __repr__ = object.__eq__, object.__hash__, object.__repr__
-
-    def replaced(self, **values: Any) -> Settings:
-        """The same settings with other values of some."""
-        names = self.__dict__.keys() - {"_stage"}
-        other = Settings(self, names, self.__dict__["_stage"])
-        other.__dict__.update(values)
-        return other

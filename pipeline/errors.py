@@ -24,6 +24,10 @@ class UserError(PipelineError):
     exit_code = 2
 
 
+class NoLayerError(UserError):
+    """The site has no pages of a layer."""
+
+
 class UndeclaredError(PipelineError):
     """A stage reads a setting or a table that it does not declare; the message names both."""
 

@@ -23,8 +23,8 @@ def as_declared(field_: dataclasses.Field, value: Any) -> Any:
             raise UserError(f"{name} is {value!r}; it must be true or false")
         return value
     if kind == "str":
-        if not isinstance(value, str | int | Path):
-            raise UserError(f"{name} is {value!r}; it must be a text")
+        if not isinstance(value, str | numbers.Integral | Path):
+            raise UserError(f"{name} is {value!r}; it must be a text or a whole number")
         return str(value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise UserError(f"{name} is {value!r}; it must be a number")
@@ -41,6 +41,25 @@ def path(name: str, given: str) -> Path:
         return Path(given).expanduser()
     except RuntimeError as exc:
         raise UserError(f"{name} is {given!r}: {exc}") from exc
+
+
+def not_empty(settings: Any) -> None:
+    """Raise UserError for a setting of Config that is an empty text where it names something."""
+    needed = (
+        "model",
+        "text",
+        "text_column",
+        "text_config",
+        "text_split",
+        "data",
+        "describer_model",
+        "creator",
+    )
+    for each in dataclasses.fields(settings):
+        value = getattr(settings, each.name)
+        if each.name in needed and isinstance(value, str) and not value.strip():
+            default = f" to use {each.default!r}" if each.default else ""
+            raise UserError(f"{each.name.upper()} is empty; leave it out{default}")
 
 
 def within_limits(field_: dataclasses.Field, value: Any) -> None:
@@ -60,20 +79,22 @@ def within_limits(field_: dataclasses.Field, value: Any) -> None:
         )
 
 
-def ranges(name: str, spec: str, last_of_all: int) -> tuple[tuple[int, int], ...]:
-    """Numbers as (first, last) pairs, both ends included, sorted: of 64, 0-63, 3,7,12 or all."""
+def ranges(name: str, spec: str, last_of_all: int, *, counts: bool = False) -> tuple[tuple[int, int], ...]:
+    """Numbers as (first, last) pairs, both ends included, sorted: of 7, 0-63, 3,7,12 or all.
+
+    A number alone stands for itself, or where it `counts` for so many from 0.
+    """
     if spec.strip() == "all":
         return ((0, last_of_all),)
-    is_count = re.fullmatch(r"\d{1,10}", spec.strip())
+    is_count = counts and re.fullmatch(r"\d{1,10}", spec.strip())
     listed = f"0-{int(spec) - 1}" if is_count else spec.strip().removesuffix(",")
     found = []
     for part in listed.split(","):
         match = re.fullmatch(r"\s*(\d{1,10})\s*(?:-\s*(\d{1,10})\s*)?", part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last or last > last_of_all:
-            raise UserError(
-                f"{name} is {spec!r}; give a count (64), a range (0-63), a list (3,7,12) or all"
-            )
+            alone = "a count (64)" if counts else "a number (6)"
+            raise UserError(f"{name} is {spec!r}; give {alone}, a range (0-63), a list (3,7,12) or all")
         found.append((first, last))
     return tuple(sorted(found))
 

@@ -1,9 +1,10 @@
 -- The token that drives each neuron hardest, with its neighbours in the text, one per sample.
 -- A MAP that has the MAT of a higher-ranking one and shares at least max_overlap of its words with it
--- is a duplicate. A sample whose activation at the MAT is no finite number has no peak and is left out.
+-- is a duplicate; without blanks between words each character counts as one. A sample whose activation at
+-- the MAT is no finite number has no peak and is left out.
 -- reads:  samples
 -- writes: maps
--- grain:  one row per (model, layer, neuron, rank)
+-- grain:  one row per (model, layer, sign, neuron, rank)
 -- params: neurons          pairs of first and last neuron asked for
 --         context_tokens   tokens on each side of the MAT
 --         max_overlap      shared words / all words from which two MAPs count as one, 0..1
@@ -24,41 +25,57 @@
 --             where max_activation is null
 --         )
 --         from maps
-with cut as (
+with spans as (
     select
-        model, layer, neuron, rank, mat_index, max_activation,
+        *,
         least(mat_index, greatest(text_start, mat_index - $context_tokens))::integer as start,
-        least(len(tokens), mat_index + 1 + $context_tokens)::integer as stop,
-        tokens[start + 1 : stop] as tokens,
-        activations[start + 1 : stop] as activations,
-        samples.tokens[mat_index + 1] as mat,
-        array_to_string(samples.tokens[greatest(1, start - 2) : start], '') as text_before,
-        array_to_string(samples.tokens[stop + 1 : stop + 3], '') as text_after
+        least(len(tokens), mat_index + 1 + $context_tokens)::integer as stop
     from samples
     where max_activation is not null
         and list_bool_or(list_transform($neurons, lambda pair: neuron between pair[1] and pair[2]))
 ),
+cut as (
+    select  -- what is needed of a long text, by list_select: a slice copies the whole of it
+        model, layer, sign, neuron, rank, mat_index, max_activation, start, stop,
+        greatest(1, start - 2) as place,
+        list_select(tokens, generate_series(place, least(len(tokens), stop + 3))) as around,
+        list_select(activations, generate_series(start + 1, stop)) as activations
+    from spans
+),
 phrases as materialized (
     select
-        *,
+        model, layer, sign, neuron, rank, mat_index, max_activation, start, activations,
+        around[start + 2 - place : stop + 1 - place] as tokens,
+        around[mat_index + 2 - place] as mat,
+        array_to_string(around[1 : start + 1 - place], '') as text_before,
+        array_to_string(around[stop + 2 - place :], '') as text_after,
         array_to_string(tokens, '') as phrase,
         lower(trim(mat)) as peak,
-        list_distinct(regexp_extract_all(lower(phrase), '\p{L}+')) as spoken
+        list_distinct(regexp_extract_all(
+            lower(phrase),
+            '[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]|\p{L}+'
+        )) as spoken
     from cut
 ),
 same as (
-    select later.model, later.layer, later.neuron, later.rank
+    select later.model, later.layer, later.sign, later.neuron, later.rank
     from phrases as earlier
-    join phrases as later using (model, layer, neuron, phrase)
+    join phrases as later using (model, layer, sign, neuron, phrase)
+    where earlier.rank < later.rank
+),
+alike as materialized (
+    select
+        later.model, later.layer, later.sign, later.neuron, later.rank,
+        len(earlier.spoken) + len(later.spoken) as n_spoken,
+        len(list_intersect(earlier.spoken, later.spoken)) as n_shared
+    from phrases as earlier
+    join phrases as later using (model, layer, sign, neuron, peak)
     where earlier.rank < later.rank
 ),
 nearly as (
-    select later.model, later.layer, later.neuron, later.rank
-    from phrases as earlier
-    join phrases as later using (model, layer, neuron, peak)
-    where earlier.rank < later.rank
-        and len(list_intersect(earlier.spoken, later.spoken))
-            >= $max_overlap * greatest(1, len(list_distinct(earlier.spoken || later.spoken)))
+    select model, layer, sign, neuron, rank
+    from alike
+    where n_shared >= $max_overlap * greatest(1, n_spoken - n_shared)
 ),
 duplicates as (
     from same
@@ -66,9 +83,9 @@ duplicates as (
     from nearly
 )
 select
-    model, layer, neuron, rank, mat, mat_index, start, tokens, activations, phrase, max_activation,
+    model, layer, sign, neuron, rank, mat, mat_index, start, tokens, activations, phrase, max_activation,
     text_before, text_after,
     duplicates.rank is not null as duplicate
 from phrases
-left join duplicates using (model, layer, neuron, rank)
-order by model, layer, neuron, rank
+left join duplicates using (model, layer, sign, neuron, rank)
+order by model, layer, sign, neuron, rank

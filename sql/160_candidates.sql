@@ -6,7 +6,7 @@
 -- The p of a neuron is the smallest of its tests as one of several, its q as in verdicts.
 -- reads:  similarity, chances
 -- writes: candidates
--- grain:  one row per (model, layer, neuron)
+-- grain:  one row per (model, layer, sign, neuron)
 -- params: fdr         false discovery rate of feature neurons, 0..1
 --         by_chance   whether no threshold is given
 --         similarity  least mean cosine of a candidate, -1..1
@@ -16,39 +16,30 @@
 --         from candidates
 with neurons as (
     select
-        model, layer, neuron, similarity, mat_similarity,
+        model, layer, sign, neuron, similarity, mat_similarity,
         least(1, coalesce(min(weighed_p) filter (is_evidence), 1)) as p,
         coalesce(bool_or(test = 'word' and is_evidence), false) as has_one_word
     from similarity
-    left join chances using (model, layer, neuron)
+    left join chances using (model, layer, sign, neuron)
     group by all
 ),
-counted as (
-    select
-        *,
-        count(*) over (partition by model, layer) as n_neurons,
-        1 + count(*) filter (p > 0.5) over (partition by model, layer) as n_high,
-        least(n_neurons, greatest(n_neurons / 2, 2 * n_high)) as n_of_none,
-        count(*) over (partition by model, layer order by p) as n_as_low
+shared as (
+    select *, share_of_none(p, model, layer, sign) as share
     from neurons
 ),
 rated as (
-    select
-        *,
-        least(1, min(p * n_of_none / n_as_low) over (
-            partition by model, layer order by p range between current row and unbounded following
-        )) as q
-    from counted
+    select *, q_of(share, p, model, layer, sign) as q
+    from shared
 ),
 layers as (
-    select distinct model, layer, true as has_chance
+    select distinct model, layer, sign, true as has_chance
     from chances
     where test = 'words'
 )
 select
-    model, layer, neuron, similarity, mat_similarity, p, q,
+    model, layer, sign, neuron, similarity, mat_similarity, p, q,
     case when $by_chance and coalesce(has_chance, false) then 'chance' else 'thresholds' end as way
 from rated
-left join layers using (model, layer)
+left join layers using (model, layer, sign)
 where similarity >= $similarity or (way = 'chance' and (q <= 6 * $fdr or has_one_word))
-order by model, layer, neuron
+order by model, layer, sign, neuron

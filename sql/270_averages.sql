@@ -4,11 +4,11 @@
 -- In one thread the floats of a neuron are added in the order of the rows, and so give the same every time.
 -- reads:  retentions
 -- writes: averages
--- grain:  one row per (model, layer, neuron)
+-- grain:  one row per (model, layer, sign, neuron)
 -- threads: 1
 with neurons as (
     select
-        model, layer, neuron,
+        model, layer, sign, neuron,
         (count(activation) filter (kind = 'baseline'))::integer as n_originals,
         (count(activation) filter (kind = 'synonym'))::integer as n_variants,
         (count(*) filter (raised))::integer as n_raised,
@@ -20,8 +20,8 @@ with neurons as (
         avg(retentions.retention) filter (kind = 'synonym' and is_mat) as retention_mat,
         avg(retentions.retention) filter (kind = 'control') as retention_controls
     from retentions
-    group by model, layer, neuron
+    group by model, layer, sign, neuron
 )
 select *, retention_mat - retention_controls as selectivity
 from neurons
-order by model, layer, neuron
+order by model, layer, sign, neuron

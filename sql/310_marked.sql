@@ -2,15 +2,15 @@
 -- MAT itself where there is none.
 -- reads:  maps, mat_words
 -- writes: marked
--- grain:  one row per (model, layer, neuron, rank)
+-- grain:  one row per (model, layer, sign, neuron, rank)
 select
-    model, layer, neuron, rank, max_activation, mat,
+    model, layer, sign, neuron, rank, max_activation, mat,
     coalesce(word, trim(mat)) as mat_word,
     phrase,
     translate(array_to_string(tokens[1 : mat_index - start], ''), '⟦⟧', '[]')
         || '⟦' || translate(mat, '⟦⟧', '[]') || '⟧'
         || translate(array_to_string(tokens[mat_index - start + 2 :], ''), '⟦⟧', '[]') as marked_phrase
 from maps
-join mat_words using (model, layer, neuron, rank)
+join mat_words using (model, layer, sign, neuron, rank)
 where not maps.duplicate
-order by model, layer, neuron, rank
+order by model, layer, sign, neuron, rank

@@ -2,7 +2,7 @@
 -- failed is counted apart, and its windows nowhere.
 -- reads:  windows, judgements
 -- writes: scores
--- grain:  one row per (model, layer, neuron, control, method)
+-- grain:  one row per (model, layer, sign, neuron, control, method)
 -- params: windows_per_call   windows that one call judges
 -- note:   select string_agg(
 --             format('{} F1 {:.2f}, balanced accuracy {:.2f}', method, own.f1, own.balance) || coalesce(
@@ -20,7 +20,7 @@
 --         ) as other using (method)
 with judged as (
     select
-        model, layer, neuron, control, described, method, answers is null as failed,
+        model, layer, sign, neuron, control, described, method, answers is null as failed,
         unnest(coalesce(answers, [null::boolean])) as said,
         ($windows_per_call * part + generate_subscripts(coalesce(answers, [null::boolean]), 1) - 1)
             as "window"
@@ -28,14 +28,14 @@ with judged as (
 ),
 counted as (
     select
-        model, layer, neuron, control, described, method,
+        model, layer, sign, neuron, control, described, method,
         (count(*) filter (said and kind = 'activating'))::integer as true_positives,
         (count(*) filter (said and kind != 'activating'))::integer as false_positives,
         (count(*) filter (not said and kind != 'activating'))::integer as true_negatives,
         (count(*) filter (not said and kind = 'activating'))::integer as false_negatives,
         (count(*) filter (failed))::integer as n_failed
     from judged
-    join windows using (model, layer, neuron, "window")
+    join windows using (model, layer, sign, neuron, "window")
     group by all
 )
 select
@@ -48,4 +48,4 @@ select
         + true_negatives / nullif(true_negatives + false_positives, 0)
     ) / 2.0 as balanced_accuracy
 from counted
-order by model, layer, neuron, control, method
+order by model, layer, sign, neuron, control, method

@@ -2,25 +2,25 @@
 -- Of a neuron that stands for several things each is described.
 -- reads:  selected, candidates, averages, evidence, descriptions, covered, group_descriptions, scores
 -- writes: feature_neurons
--- grain:  one row per (model, layer, neuron)
+-- grain:  one row per (model, layer, sign, neuron)
 with scored as (
     select
-        model, layer, neuron,
+        model, layer, sign, neuron,
         max(f1) filter (method = 'detection') as detection_f1,
         max(f1) filter (method = 'fuzzing') as fuzzing_f1
     from scores
     where control = 'none'
-    group by model, layer, neuron
+    group by model, layer, sign, neuron
 ),
 several as (
     select
-        model, layer, neuron,
+        model, layer, sign, neuron,
         count(*) || ' things: ' || string_agg(coalesce(description, '-'), '; ' order by number) as description
     from group_descriptions
-    group by model, layer, neuron
+    group by model, layer, sign, neuron
 )
 select
-    model, layer, neuron,
+    model, layer, sign, neuron,
     selected.kind, selected.p, selected.q, selected.coverage,
     selected.avg_activation, selected.normalised_activation, selected.selectivity,
     candidates.similarity, candidates.mat_similarity, averages.retention, averages.n_lossy,
@@ -31,11 +31,11 @@ select
     descriptions.describer, scored.detection_f1, scored.fuzzing_f1,
     evidence.mats, evidence.max_phrases, evidence.raised_phrases
 from selected
-join candidates using (model, layer, neuron)
-join averages using (model, layer, neuron)
-join evidence using (model, layer, neuron)
-join descriptions using (model, layer, neuron)
-left join covered using (model, layer, neuron)
-left join several using (model, layer, neuron)
-left join scored using (model, layer, neuron)
-order by model, layer, neuron
+join candidates using (model, layer, sign, neuron)
+join averages using (model, layer, sign, neuron)
+join evidence using (model, layer, sign, neuron)
+join descriptions using (model, layer, sign, neuron)
+left join covered using (model, layer, sign, neuron)
+left join several using (model, layer, sign, neuron)
+left join scored using (model, layer, sign, neuron)
+order by model, layer, sign, neuron

@@ -10,9 +10,9 @@ create or replace macro feature_neurons_at(
 with verified as (
     select
         averages.*, candidates.similarity, candidates.mat_similarity,
-        max(avg_activation) over (partition by model, layer) as strongest
+        max(avg_activation) over (partition by model, layer, sign) as strongest
     from averages
-    join candidates using (model, layer, neuron)
+    join candidates using (model, layer, sign, neuron)
     where candidates.similarity >= (
         select case
             when count(*) > 0 then error(
@@ -23,47 +23,47 @@ with verified as (
         end
         from similarity
         where similarity.similarity >= min_similarity
-            and (model, layer, neuron) not in (select (model, layer, neuron) from candidates)
+            and (model, layer, sign, neuron) not in (select (model, layer, sign, neuron) from candidates)
     )
 ),
 scored as (
     select
-        model, layer, neuron, avg_activation,
+        model, layer, sign, neuron, avg_activation,
         case when strongest > 0 then avg_activation / strongest end as normalised_activation,
         selectivity, similarity, mat_similarity, retention, n_lossy
     from verified
 ),
 phrases as (
-    select model, layer, neuron, list(phrase order by rank) as max_phrases
+    select model, layer, sign, neuron, list(phrase order by rank) as max_phrases
     from maps
     where not duplicate
-    group by model, layer, neuron
+    group by model, layer, sign, neuron
 )
 select scored.*, descriptions.description, phrases.max_phrases
 from scored
-join phrases using (model, layer, neuron)
-left join descriptions using (model, layer, neuron)
+join phrases using (model, layer, sign, neuron)
+left join descriptions using (model, layer, sign, neuron)
 where normalised_activation >= min_activation
     and coalesce(selectivity, '-infinity'::double) >= min_selectivity
-order by avg_activation desc, model, layer, neuron;
+order by avg_activation desc, model, layer, sign, neuron;
 
 -- The neurons whose MAPs hold a word, in lower case: in how many of them, and in how many it is the MAT's.
 create or replace macro neurons_with_word(sought) as table
 with holding as (
-    select distinct model, layer, neuron, rank, bool_or(words.is_mat) as is_mat
+    select distinct model, layer, sign, neuron, rank, bool_or(words.is_mat) as is_mat
     from words
     where words.word = lower(trim(sought::varchar))
-    group by model, layer, neuron, rank
+    group by model, layer, sign, neuron, rank
 )
 select
-    model, layer, neuron, count(*)::integer as n_maps, (count(*) filter (is_mat))::integer as n_mats,
+    model, layer, sign, neuron, count(*)::integer as n_maps, (count(*) filter (is_mat))::integer as n_mats,
     any_value(similarity.similarity) as similarity,
     list(maps.phrase order by rank) as phrases
 from holding
-join maps using (model, layer, neuron, rank)
-join similarity using (model, layer, neuron)
-group by model, layer, neuron
-order by n_mats desc, n_maps desc, model, layer, neuron;
+join maps using (model, layer, sign, neuron, rank)
+join similarity using (model, layer, sign, neuron)
+group by model, layer, sign, neuron
+order by n_mats desc, n_maps desc, model, layer, sign, neuron;
 
 -- The neurons whose MAPs are most like those of one: mean cosine over all pairs of a MAP of each. Where a
 -- neuron of that number is in several layers, the neighbours of each in its own layer; in_layer and in_model
@@ -72,7 +72,7 @@ create or replace macro neighbours_of(
     number, most := 10, in_layer := null::integer, in_model := null::varchar
 ) as table
 with known as materialized (
-    select model, layer, neuron, vector
+    select model, layer, sign, neuron, vector
     from vectors
     where vector is not null
         and layer = coalesce(in_layer, layer)
@@ -80,18 +80,18 @@ with known as materialized (
 ),
 alike as (
     select
-        other.model, other.layer, other.neuron,
+        other.model, other.layer, other.sign, other.neuron,
         avg(list_inner_product(own.vector, other.vector)) as similarity
     from known as own
-    join known as other on own.model = other.model and own.layer = other.layer
+    join known as other on own.model = other.model and own.layer = other.layer and own.sign = other.sign
     where own.neuron = number and other.neuron != number
     group by all
 )
-select model, layer, neuron, similarity, description
+select model, layer, sign, neuron, similarity, description
 from alike
-left join descriptions using (model, layer, neuron)
-qualify row_number() over (partition by model, layer order by similarity desc, neuron) <= most
-order by model, layer, similarity desc, neuron;
+left join descriptions using (model, layer, sign, neuron)
+qualify row_number() over (partition by model, layer, sign order by similarity desc, neuron) <= most
+order by model, layer, sign, similarity desc, neuron;
 
 -- How a neuron's activations are distributed over the tokens of its samples: the tokens in each of some
 -- equally wide bins from the lowest to the highest, with a token that activates so as an example. Where a
@@ -101,7 +101,7 @@ create or replace macro activation_histogram(
 ) as table
 with tokens as (
     select
-        model, layer,
+        model, layer, sign,
         unnest(tokens[text_start + 1 :]) as token,
         unnest(activations[text_start + 1 :])::double as activation
     from samples
@@ -113,8 +113,8 @@ with tokens as (
 ranged as (
     select
         *,
-        min(activation) over (partition by model, layer) as low,
-        max(activation) over (partition by model, layer) as high
+        min(activation) over (partition by model, layer, sign) as low,
+        max(activation) over (partition by model, layer, sign) as high
     from tokens
     where activation is not null
         and case
@@ -129,22 +129,22 @@ binned as (
     from ranged
 )
 select
-    model, layer, coalesce(bin, 0) as bin, low + coalesce(bin, 0) * (high - low) / bins as from_activation,
+    model, layer, sign, coalesce(bin, 0) as bin, low + coalesce(bin, 0) * (high - low) / bins as from_activation,
     low + (coalesce(bin, 0) + 1) * (high - low) / bins as to_activation,
     count(*)::integer as n_tokens, arg_max(token, activation) as example
 from binned
 group by all
-order by model, layer, bin;
+order by model, layer, sign, bin;
 
 -- The feature neurons at another false discovery rate and least coverage, the surest first, as a run that asks
 -- for these would find them, except for neurons that the last run did not verify. A description is null where
 -- the last run selected no such neuron.
 create or replace macro found_at(max_q := 0.05, min_coverage := 0.5) as table
-select model, layer, neuron, likely_kind as kind, verdicts.p, verdicts.q, verdicts.coverage, description
+select model, layer, sign, neuron, likely_kind as kind, verdicts.p, verdicts.q, verdicts.coverage, description
 from verdicts
-left join descriptions using (model, layer, neuron)
+left join descriptions using (model, layer, sign, neuron)
 where verdicts.q <= max_q and verdicts.coverage >= min_coverage
-order by verdicts.q, verdicts.p, verdicts.coverage desc, model, layer, neuron;
+order by verdicts.q, verdicts.p, verdicts.coverage desc, model, layer, sign, neuron;
 
 -- Neurons whose MAPs are of several kinds: at least two clean groups that hold half of the activation. Where no
 -- MAT is in two groups (mats_apart) the tokens differ too, and not only what is around them. A group's
@@ -152,7 +152,7 @@ order by verdicts.q, verdicts.p, verdicts.coverage desc, model, layer, neuron;
 create or replace macro polysemantic_neurons(min_groups := 2, min_coverage := 0.5) as table
 with grouped as (
     select
-        groups.model, groups.layer, groups.neuron, any_value(similarity.similarity) as similarity,
+        groups.model, groups.layer, groups.sign, groups.neuron, any_value(similarity.similarity) as similarity,
         count(*)::integer as n_groups, sum(groups.coverage) as coverage,
         list(
             {
@@ -163,15 +163,15 @@ with grouped as (
         ) as groups,
         len(list_distinct(flatten(list(mats)))) = sum(len(list_distinct(mats))) as mats_apart
     from groups
-    join similarity using (model, layer, neuron)
-    left join group_descriptions as said using (model, layer, neuron, number)
+    join similarity using (model, layer, sign, neuron)
+    left join group_descriptions as said using (model, layer, sign, neuron, number)
     where clean
-    group by groups.model, groups.layer, groups.neuron
+    group by groups.model, groups.layer, groups.sign, groups.neuron
 )
 select *
 from grouped
 where n_groups >= min_groups and coverage >= min_coverage
-order by coverage desc, model, layer, neuron;
+order by coverage desc, model, layer, sign, neuron;
 
 comment on macro table feature_neurons_at is 'feature neurons at other thresholds';
 comment on macro table neurons_with_word is 'neurons whose MAPs hold a word';

@@ -7,6 +7,9 @@ from typing import Any
 import pyarrow as pa
 from conftest import rows, run_sql
 
+from pipeline.tables import TABLES
+from pipeline.tables.columns import VARIANT_KEY
+
 
 def map_row(rank: int, *, duplicate: bool = False, **more: Any) -> dict[str, Any]:
     """A row of `maps`: one token, which is the MAT."""
@@ -63,6 +66,18 @@ def variant(number: int, kind: str, **more: Any) -> dict[str, Any]:
     } | more
 
 
+def places(*given: dict[str, Any]) -> pa.Table:
+    """The table `places` of some rows of `variants`: a place for each of them."""
+    found = []
+    for row in given:
+        own = {name: value for name, value in row.items() if name in TABLES["places"].schema.names}
+        replacement = row.get("replacement", None if row["kind"] == "baseline" else "x")
+        counts = dict(n_synonyms=int(row["kind"] == "synonym"), n_relatives=int(row["kind"] == "relative"))
+        own |= dict(variants=[row["variant"]], replacements=[replacement], place=row["variant"])
+        found.append(dict(blank="", first_token=0, end_token=1) | own | counts)
+    return rows("places", *found)
+
+
 def encoded(row: dict[str, Any]) -> dict[str, Any]:
     """The row of `encodings` of a variant."""
     key = {name: row[name] for name in ("model", "layer", "neuron", "rank", "variant") if name in row}
@@ -77,9 +92,10 @@ def measured(row: dict[str, Any], activation: float | None) -> dict[str, Any]:
 
 
 def retentions(given: list[tuple[dict[str, Any], float | None]]) -> pa.Table:
-    """The table `retentions` of pairs of a variant and its activation."""
+    """The table `retentions` of pairs of a variant and its activation, in the order of the key."""
+    given = sorted(given, key=lambda each: [each[0].get(name, 0) for name in VARIANT_KEY[1:]])
     inputs = {
-        "variants": rows("variants", *[row for row, _ in given]),
+        "places": places(*[row for row, _ in given]),
         "encodings": rows("encodings", *[encoded(row) for row, _ in given]),
         "activations": rows("activations", *[measured(row, activation) for row, activation in given]),
     }

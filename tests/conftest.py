@@ -20,6 +20,8 @@ import pytest
 
 from pipeline import tables
 from pipeline.config import Config
+from pipeline.engine.made import Tables
+from pipeline.run import part_of
 from pipeline.tables import query
 
 pytest_plugins = ["servers.tiny_site", "servers.chat", "servers.hub", "servers.postgres", "two_layers"]
@@ -61,13 +63,18 @@ EVIDENCE = dict(
 
 
 def rows(table: str, *given: dict) -> pa.Table:
-    """Rows of a table in its schema; model, layer and neuron are m, 0 and 0 where not given."""
-    schema = tables.TABLES[table].schema
-    usual = {"model": "m", "layer": 0, "neuron": 0}
+    """Rows of a table or view in its schema; model, layer and neuron are m, 0 and 0 where not given."""
+    schema = tables.empty(table).schema
+    usual = {"model": "m", "layer": 0, "sign": "positive", "neuron": 0}
     filled = [{k: v for k, v in usual.items() if k in schema.names} | row for row in given]
     for row in filled:
         assert not row.keys() - set(schema.names), row.keys() - set(schema.names)
     return pa.Table.from_pylist(filled, schema=schema)
+
+
+def tables_of(config: Config) -> Tables:
+    """The tables of a run of one layer, made or not."""
+    return Tables([part_of(config)])
 
 
 def run_sql(file: str, inputs: dict[str, pa.Table], **params) -> list[dict]:
@@ -160,7 +167,13 @@ def small(tmp_path_factory, small_text, demo) -> Config:
     from pipeline.results import database
 
     config = Config(
-        source="scan", text=str(small_text), neurons="0-95", similarity=0.25, activation=0.1, synonyms=2
+        source="scan",
+        text=str(small_text),
+        neurons="0-95",
+        signs="positive",
+        similarity=0.25,
+        activation=0.1,
+        synonyms=2,
     )
 
     def make(folder: Path) -> None:
@@ -172,11 +185,7 @@ def small(tmp_path_factory, small_text, demo) -> Config:
 @pytest.fixture(scope="session")
 def small_tables(small):
     """The tables of the small run by name."""
-    from pipeline.plan import plan
-    from pipeline.run import store_of
-
-    store = store_of(small)
-    return {table: store.read(table, planned.key) for table, planned in plan(small).items()}
+    return dict(tables_of(small))
 
 
 def after(config: Config, *first: str) -> set[str]:

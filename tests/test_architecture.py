@@ -23,8 +23,10 @@ FLOOR = {
     "errors",
     "output",
     "printable",
+    "processes",
     "progress",
     "resources",
+    "text_forms",
 }
 TABLES = {"tables", *FLOOR}
 GROUND = {"models", "language", "web"}
@@ -32,12 +34,14 @@ STEPS = {"samples", "identification", "verification", "generation"}
 DIRECTIONS = {
     "errors": set(),
     "printable": set(),
+    "processes": {"errors"},
     "output": {"config", "printable", "resources"},
     "progress": {"output"},
     "resources": set(),
     "setting_checks": {"errors"},
     "setting_fields": set(),
-    "config": {"setting_checks", "setting_fields", "errors", "resources"},
+    "text_forms": set(),
+    "config": {"setting_checks", "setting_fields", "text_forms", "errors", "resources"},
     "tables": FLOOR,
     "web": {*TABLES, "__init__"},
     "language": {*TABLES, "web"},
@@ -45,9 +49,10 @@ DIRECTIONS = {
     "engine": TABLES,
     **{step: {*TABLES, *GROUND, "engine"} for step in STEPS},
     "plan": {*TABLES, *GROUND, *STEPS, "engine"},
-    "run": {*TABLES, "engine", "plan"},
+    "parts": {*TABLES, "models", "samples"},
+    "run": {*TABLES, "engine", "plan", "parts"},
     "results": {*TABLES, *GROUND, *STEPS, "engine", "plan", "run", "__init__"},
-    "cli": {*FLOOR, "tables", "samples", "results", "plan", "run", "__init__"},
+    "cli": {*FLOOR, "tables", "samples", "results", "engine", "plan", "parts", "run", "__init__"},
     "__main__": {"cli"},
     "__init__": {"config", "results"},  # the function for Python, which imports when it is called
 }
@@ -56,6 +61,7 @@ VENDORS = {
     "transformers": {"models.language_model", "models.tokens", "models.weights", "models.cached_passes"},
     "safetensors": {"models.weights"},
     "gensim": {"language.fasttext"},
+    "regex": {"language.word"},
     "datasets": {"language.texts", "language.tokenised"},
     "tqdm": {"progress"},
     "duckdb": {
@@ -80,7 +86,7 @@ VENDORS = {
     "ray": {"engine.ray_engine", "engine.ray_processes"},
     "huggingface_hub": {"results.publish.hub", "web.hugging_face"},
 }
-LAZY = {"models.resumed_passes", "models.cached_passes"}
+LAZY = {"models.resumed_passes", "models.cached_passes", "models.whole_passes"}
 LAZY |= {name for name in MODULES if name.startswith(("models.blocks.", "engine.ray_"))}
 # themselves imported only when they are used
 HEAVY = {"openai", "torch", "transformer_lens", "transformers", "gensim", "datasets", "pandas"}

@@ -43,8 +43,8 @@ def test_neurons_that_mean_nothing_are_refused(spec):
         ({"selectivity": "x"}, "SELECTIVITY is 'x'; it must be a number"),
         ({"model": ""}, "MODEL is empty"),
         ({"max_tokens": 1}, "MAX_TOKENS is 1; it must be 2 or more"),
-        ({"layer": -1}, "LAYER is -1; it must be 0 or more"),
-        ({"layer": 1.5}, "LAYER is 1.5; it must be a whole number"),
+        ({"layer": -1}, "LAYER is '-1'; give a number (6), a range"),
+        ({"layer": 1.5}, "LAYER is 1.5; it must be a text or a whole number"),
         ({"synonyms": 0}, "SYNONYMS is 0"),
         ({"selectivity": float("inf")}, "SELECTIVITY"),
         ({"source": "web"}, "SOURCE is 'web'; choose neuroscope or scan"),
@@ -62,7 +62,7 @@ def test_neurons_that_mean_nothing_are_refused(spec):
     ],
 )
 def test_settings_outside_their_limits_are_refused_with_what_is_allowed(setting, message):
-    with pytest.raises(UserError, match=message.replace("(", r"\(")):
+    with pytest.raises(UserError, match=message.replace("(", r"\(").replace(")", r"\)")):
         Config(**setting)
 
 

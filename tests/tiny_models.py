@@ -128,12 +128,12 @@ OTHERS = {
 }
 
 
-def tiny(form, folder):
+def tiny(form, folder, **how):
     """A model of a form, saved in a folder and loaded."""
-    return of(*(FORMS | OTHERS)[form], folder)
+    return of(*(FORMS | OTHERS)[form], folder, **how)
 
 
-def of(kind, special, folder):
+def of(kind, special, folder, **how):
     """A model of a class of configuration, with noise on every parameter: some begin as zeros."""
     config = getattr(transformers, f"{kind}Config")(**{**SHAPE, **special})
     torch.manual_seed(0)
@@ -141,7 +141,7 @@ def of(kind, special, folder):
     with torch.no_grad():
         for parameter in own.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
-    own.save_pretrained(folder)
+    own.save_pretrained(folder, **how)
     words = tokenizer(folder)
     logging.disable(logging.WARNING)
     bridge = TransformerBridge.boot_transformers(str(folder), tokenizer=words)

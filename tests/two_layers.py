@@ -6,7 +6,7 @@ import shutil
 import pyarrow as pa
 import pytest
 
-from pipeline.engine.made import Tables
+from pipeline.engine.made import Part, Tables
 from pipeline.plan import plan
 from pipeline.results import database
 from pipeline.run import run, store_of
@@ -28,10 +28,11 @@ def both(small, tmp_path_factory):
     shutil.copytree(small.data, apart.data)
     runs = [run(dataclasses.replace(apart, layer=n, neurons=own)) for n, own in NEURONS.items()]
     config = dataclasses.replace(apart, data=str(tmp_path_factory.mktemp("both")), layer=0, neurons="3-9")
-    tables = Tables(store_of(config), plan(config))
-    for name, planned in tables.planned.items():
+    part = Part(store_of(config), plan(config), config)
+    for name, planned in part.planned.items():
         rows = together(name, [each[name] for each in runs])
-        tables.store.write(name, planned.key, rows, runs[0].facts(name))
+        part.store.write(name, planned.key, rows, runs[0].parts[0].facts(name))
+    tables = Tables([part])
     database.build(config, tables)
     return config, tables
 

@@ -22,7 +22,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.config import EMBEDDED, Config, Settings
+from pipeline.config import EMBEDDED, Config
+from pipeline.engine.settings import Settings
 from pipeline.engine.stage import Inputs
 from pipeline.errors import PipelineError
 from pipeline.output import tell

@@ -21,6 +21,7 @@ FLOOR = {
     "pipeline.config": "the values of settings stand in the key",
     "pipeline.setting_fields": "the values of settings stand in the key",
     "pipeline.setting_checks": "refuses values",
+    "pipeline.text_forms": "names the forms of files; how each is read is its reader's code",
     "pipeline.errors": "says what went wrong",
     "pipeline.output": "prints",
     "pipeline.printable": "makes text harmless for a terminal",

@@ -56,7 +56,7 @@ def shown(  # noqa: PLR0913  (what is mapped, what is shown, and the clock)
             yield shard
 
     with closing(engine.map(make, noted())) as results:
-        size = lambda result: sizes.popleft()  # noqa: E731
+        size = lambda result: sizes.popleft() if sizes else 0  # noqa: E731
         yield from progress(results, what, unit="row", total=total, size=size, clock=clock)
 
 

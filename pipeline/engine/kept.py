@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,7 +18,10 @@ from pipeline.engine.stage import Inputs, Stage
 from pipeline.progress import progress
 from pipeline.tables import TABLES
 from pipeline.tables.columns import ANSWERED
+from pipeline.tables.rows import Rows
 from pipeline.tables.store import Store
+
+_ROWS = 2**16  # of a part
 
 
 def answered(rows: pa.Table) -> pa.Table:
@@ -24,28 +29,41 @@ def answered(rows: pa.Table) -> pa.Table:
     return rows.filter(pc.is_in(rows["status"], pa.array(ANSWERED)))
 
 
+@dataclass
+class Spent:
+    """What the calls of a language model took in one run, so far."""
+
+    n_calls: int = 0
+    usd: float = 0.0
+
+
+def all_answered(statuses: pa.ChunkedArray) -> bool:
+    """Whether all paid rows of a table were answered, by their `status`."""
+    return pc.all(pc.is_in(statuses, pa.array(ANSWERED)), min_count=0).as_py()
+
+
 class Kept:
     """Makes the tables of stages that keep their rows, within the limits of one run."""
 
-    def __init__(self, config: Config, store: Store) -> None:
-        self.config, self.store = config, store
-        self.n_calls, self.spent_usd = 0, 0.0  # of a language model, so far
+    def __init__(self, config: Config, store: Store, spent: Spent) -> None:
+        self.config, self.store, self.spent = config, store, spent
 
-    def rows(self, planned: Planned, inputs: Inputs, engine: Engine) -> pa.Table:
-        """The table of a stage.
+    def rows(self, planned: Planned, inputs: Inputs, engine: Engine) -> Iterator[pa.Table]:
+        """The table of a stage, in parts.
 
         Paid rows are made by some threads at once, and each is kept as soon as it is there, whatever ends
-        the run meanwhile.
+        the run meanwhile. Of other rows memory holds all keys, and of the rest what one shard needs.
         """
         stage, keep = planned.stage, planned.stage.keep
         if keep is None or stage.worker is None:
             raise ValueError(f"{stage.table} keeps no rows")
         settings = self._left(stage)
-        asked, kept = keep.asked(inputs, settings), self.store.kept(stage.table, planned.kept_as)
+        asked = keep.asked(inputs, settings)
+        keys = asked["key"]
+        kept = self.store.kept(stage.table, planned.kept_as, None if keep.paid else ["key"])
         if keep.paid:
             kept = answered(kept)
-        first = pc.equal(pc.index_in(asked["key"], asked["key"]), pa.array(range(len(asked)), pa.int32()))
-        wanted = pc.and_(first, pc.invert(pc.is_in(asked["key"], kept["key"])))
+        wanted = pc.and_(_first(keys), pc.invert(pc.is_in(keys, kept["key"])))
         n_wanted = pc.sum(wanted).as_py() or 0
         if keep.announce and n_wanted:
             keep.announce(asked.filter(wanted), inputs, settings)
@@ -53,11 +71,13 @@ class Kept:
         make: Callable[[], Worker] = partial(stage.worker, inputs, settings)
         if keep.paid:
             begun = progress(shards, stage.table, unit="row", total=n_wanted)
-            made = self._paid(planned, make, begun, kept)
+            known = pa.concat_tables([kept, self._paid(planned, make, begun, kept)])
         else:
-            made = self._made(planned, shown(engine, make, shards, stage.table, n_wanted), kept)
+            del kept
+            self._make(planned, shown(engine, make, shards, stage.table, n_wanted))
+            known = self.store.kept(stage.table, planned.kept_as)
         self.store.gather(stage.table, planned.kept_as)
-        return _placed(stage.table, asked, pa.concat_tables([kept, made]))
+        yield from _placed(stage.table, asked, pc.index_in(keys, known["key"]), known.drop_columns("key"))
 
     def _left(self, stage: Stage) -> Config:
         """The settings of a stage, for a paid one with what is left of the run's limits."""
@@ -66,19 +86,15 @@ class Kept:
             return settings
         calls, cost = self.config.max_calls, self.config.max_cost
         return settings.replaced(
-            max_calls=None if calls is None else max(0, calls - self.n_calls),
-            max_cost=None if cost is None else max(0.0, cost - self.spent_usd),
+            max_calls=None if calls is None else max(0, calls - self.spent.n_calls),
+            max_cost=None if cost is None else max(0.0, cost - self.spent.usd),
         )
 
-    def _made(self, planned: Planned, parts: Generator[pa.Table], kept: pa.Table) -> pa.Table:
-        """The rows of some parts that were not kept before, by `key`; they are kept now."""
-        made = [kept.schema.empty_table()]
+    def _make(self, planned: Planned, parts: Generator[pa.Table]) -> None:
+        """Keep what is made."""
         with closing(parts):
-            for part in parts:  # more than was wanted, such as the phrases of variants
-                new = part.filter(pc.invert(pc.is_in(part["key"], kept["key"]))).cast(kept.schema)
-                self.store.keep(planned.stage.table, planned.kept_as, new)
-                made.append(new)
-        return pa.concat_tables(made)
+            for part in parts:
+                self.store.keep(planned.stage.table, planned.kept_as, part)
 
     def _paid(
         self, planned: Planned, make: Callable[[], Worker], shards: Iterator[pa.Table], kept: pa.Table
@@ -89,8 +105,8 @@ class Kept:
             made = pa.concat_tables(
                 [kept.schema.empty_table(), *(part.cast(kept.schema) for part in parts)]
             )
-        self.n_calls += pc.sum(made["tries"]).as_py() or 0
-        self.spent_usd += pc.sum(made["most_usd"]).as_py() or 0.0
+        self.spent.n_calls += pc.sum(made["tries"]).as_py() or 0
+        self.spent.usd += pc.sum(made["most_usd"]).as_py() or 0.0
         return made
 
 
@@ -112,9 +128,27 @@ class _Keeping:
         getattr(self.work, "stop", int)()
 
 
-def _placed(table: str, asked: pa.Table, known: pa.Table) -> pa.Table:
-    """The rows asked for, each with what is known by its `key`."""
-    found = known.take(pc.index_in(asked["key"], known["key"]))
-    schema = TABLES[table].schema
-    columns = [(asked if name in TABLES[table].key else found)[name] for name in schema.names]
-    return pa.Table.from_arrays(columns, schema=schema)
+def _first(keys: pa.ChunkedArray) -> pa.Array:
+    """Which keys stand in no row before."""
+    return pc.equal(pc.index_in(keys, keys), pa.array(np.arange(len(keys), dtype=np.int32)))
+
+
+def _placed(
+    table: str, asked: pa.Table | Rows, places: pa.ChunkedArray, known: pa.Table
+) -> Iterator[pa.Table]:
+    """The rows asked for, each with what is known of it: its place in `known`."""
+    schema, key = TABLES[table].schema, list(TABLES[table].key)
+    start = 0
+    for part in _parts(asked, key):
+        found = known.take(places.slice(start, len(part)))
+        columns = [(part if name in key else found)[name] for name in schema.names]
+        yield pa.Table.from_arrays(columns, schema=schema)
+        start += len(part)
+
+
+def _parts(asked: pa.Table | Rows, names: list[str]) -> Iterator[pa.Table]:
+    """Columns of what is asked for, in parts."""
+    if isinstance(asked, Rows):
+        yield from Rows(asked.path, asked.table, names).parts(_ROWS)
+    else:
+        yield asked.select(names)

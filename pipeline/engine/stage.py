@@ -6,19 +6,20 @@ closure of its module and the keys of its tables are the key of what it makes (s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from pipeline.config import Config, Settings
-from pipeline.engine.engines import Worker
+from pipeline.config import Config
+from pipeline.engine.engines import Engine, Worker
+from pipeline.engine.settings import Settings
 from pipeline.errors import UndeclaredError
 from pipeline.tables import store
 from pipeline.tables.query import Query
+from pipeline.tables.rows import Columns, Rows
 
 
 class Inputs(Mapping[str, pa.Table]):
@@ -45,12 +46,12 @@ class Inputs(Mapping[str, pa.Table]):
         return store.load(self.file(table), table)
 
     def columns(self, table: str, names: list[str]) -> pa.Table:
-        """Some columns of a table that may be large."""
-        return pq.ParquetFile(self.file(table)).read(columns=names).select(names)
+        """Some columns of a table."""
+        return self.rows(table, names).read()
 
-    def n_rows(self, table: str) -> int:
-        """The number of rows of a table."""
-        return pq.read_metadata(self.file(table)).num_rows
+    def rows(self, table: str, names: list[str] | None = None) -> Rows:
+        """The rows of a table that may be large, read some at a time; those columns that are named."""
+        return Rows(self.file(table), table, names)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._files)
@@ -63,16 +64,17 @@ class Inputs(Mapping[str, pa.Table]):
 class Keep:
     """How a stage keeps expensive rows by content, whatever run they were made for.
 
-    `asked` gives the rows wanted with a column `key`, the fingerprint of what decides each; `shards` those
-    of them that a mask chooses, in tables. Rows are kept under `version` of the method, which is raised by
-    hand when the same key would give another row, and under the stage's settings. `paid` rows are decided
-    by their key alone: they come from a language model, are asked for in threads, kept as soon as they are
-    there, and asked for again where they failed; `announce` tells beforehand what they take.
+    `asked` gives the rows wanted, in a table or its file, with a column `key`, the fingerprint of what
+    decides each; `shards` those of them that a mask chooses, in tables. Rows are kept under `version` of
+    the method, which is raised by hand when the same key would give another row, and under the stage's
+    settings. `paid` rows are decided by their key alone: they come from a language model, are asked for in
+    threads, kept as soon as they are there, and asked for again where they failed; `announce` tells
+    beforehand what they take.
     """
 
     version: int
-    asked: Callable[[Inputs, Config], pa.Table]
-    shards: Callable[[pa.Table, pa.Array], Iterator[pa.Table]]
+    asked: Callable[[Inputs, Config], Any]  # a table for paid rows, else Rows
+    shards: Callable[[Any, pa.Array], Iterator[pa.Table]]
     paid: bool = False
     announce: Callable[[pa.Table, Inputs, Config], None] | None = None
 
@@ -93,11 +95,11 @@ def _one_empty_shard(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
 def _ready(settings: Config) -> None: ...
 
 
-def _no_note(data: pa.Table, inputs: Inputs, settings: Config) -> str:
+def _no_note(data: Columns, inputs: Inputs, settings: Config) -> str:
     return ""
 
 
-def _no_warning(data: pa.Table, inputs: Inputs, settings: Config) -> list[str]:
+def _no_warning(data: Columns, inputs: Inputs, settings: Config) -> list[str]:
     return []
 
 
@@ -112,9 +114,14 @@ class Stage:
     `decided_by` gives what stands in the key in place of the value of a setting, or of the key of a table.
 
     `shards` cuts the inputs into independent tables (by default a single one without rows), `worker` gives
-    the function from each of them to rows; without a worker or `sql` the table is empty. `ready` refuses
-    before anything is made what cannot be. `note` says in a few words what was left out, `warn` what must
-    not be overlooked.
+    the function from each of them to rows; without a worker or `sql` the table is empty. Rows are written
+    as they come, in the order of the table's key: memory holds those of a few shards, so a shard is small
+    and a worker reads of other tables only what belongs to it. Where there are no `shards`, rows may have
+    any order. Those of a stage that is `spread` may be computed in several processes. `together` makes the
+    tables of several layers at once: given the settings of each, a folder in which it may save itself and
+    the engine, it gives the rows of each in parts. `ready` refuses before anything is made what cannot be.
+    `note` says in a few words what was left out, `warn` what must not be overlooked, both by columns of the
+    table that was made.
     """
 
     module: str
@@ -128,15 +135,22 @@ class Stage:
     sql: Query | None = None
     shards: Callable[[Inputs, Config], Iterator[pa.Table]] = _one_empty_shard
     worker: Callable[[Inputs, Config], Worker] | None = None
+    spread: bool = False
+    together: Callable[[Sequence[Config], Path | None, Engine], Sequence[Iterator[pa.Table]]] | None = None
     keep: Keep | None = None
     fetch: Fetch | None = None
     ready: Callable[[Config], None] = _ready
-    note: Callable[[pa.Table, Inputs, Config], str] = _no_note
-    warn: Callable[[pa.Table, Inputs, Config], list[str]] = _no_warning
+    note: Callable[[Columns, Inputs, Config], str] = _no_note
+    warn: Callable[[Columns, Inputs, Config], list[str]] = _no_warning
 
     def applies(self, config: Config) -> bool:
         """Whether it makes its table under these settings."""
         return all(getattr(config, name) == value for name, value in self.where.items())
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether its table is made in parts."""
+        return self.shards is not _one_empty_shard
 
     @property
     def stays(self) -> bool:
@@ -161,12 +175,23 @@ def of_sql(statement: Query) -> Stage:
     )
 
 
-def runs_of(table: str, n_rows: int) -> Callable[[Inputs, Config], Iterator[pa.Table]]:
-    """Shards that are runs of `n_rows` rows of a table."""
+@dataclass(frozen=True)
+class Runs:
+    """Shards that are runs of `n_rows` rows of a table, with the columns that are named; or of about as
+    many that keep the rows of a neuron together."""
 
-    def shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
-        rows = inputs[table]
-        for start in range(0, len(rows), n_rows):
-            yield rows.slice(start, n_rows)
+    table: str
+    n_rows: int
+    names: tuple[str, ...] | None = None
+    whole_neurons: bool = False
 
-    return shards
+    def __call__(self, inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
+        rows = inputs.rows(self.table, list(self.names) if self.names else None)
+        yield from rows.parts(self.n_rows, whole_neurons=self.whole_neurons)
+
+
+def runs_of(
+    table: str, n_rows: int, names: tuple[str, ...] | None = None, *, whole_neurons: bool = False
+) -> Runs:
+    """Shards that are runs of rows of a table."""
+    return Runs(table, n_rows, names, whole_neurons)

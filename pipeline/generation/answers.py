@@ -5,7 +5,6 @@ Shared by the stages that may ask a language model; without one they only use `E
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -21,6 +20,7 @@ from pipeline.generation.prompts import Prompt
 from pipeline.printable import line
 from pipeline.tables import fingerprint
 from pipeline.tables.columns import ANSWERED
+from pipeline.tables.rows import Columns, counted
 from pipeline.web import environment
 
 Row = Mapping[str, Any]
@@ -91,23 +91,24 @@ def ready(settings: Config) -> None:
         environment.for_httpx(chat.server())
 
 
-def note(data: pa.Table, inputs: Inputs, settings: Config) -> str:
+def note(data: Columns, inputs: Inputs, settings: Config) -> str:
     """The number of rows by status, without those that are ok."""
-    return _counted(data.filter(pc.field("status") != "ok")["status"])
+    return _told([each for each in counted(data["status"]) if each[0] != "ok"])
 
 
-def warn(data: pa.Table, inputs: Inputs, settings: Config) -> list[str]:
+def warn(data: Columns, inputs: Inputs, settings: Config) -> list[str]:
     """The number of missing answers with the reasons; nothing for a dry run, which asks for none."""
-    lost = data.filter(pc.invert(pc.is_in(data["status"], pa.array(ANSWERED))))
-    if settings.dry_run or not len(lost):
+    lost = pc.invert(pc.is_in(data["status"], pa.array(ANSWERED)))
+    statuses = data["status"].filter(lost)
+    if settings.dry_run or not len(statuses):
         return []
-    first = lost["reason"].drop_null()
+    first = data["reason"].filter(lost).drop_null()
     said = f" ({line(first[0].as_py())[:_LONGEST]})" if len(first) else ""
     return [
-        f"{len(lost)} of {len(data)} rows are missing: {_counted(lost['status'])}{said}; "
+        f"{len(statuses)} of {len(data)} rows are missing: {_told(counted(statuses))}{said}; "
         "the same command asks again"
     ]
 
 
-def _counted(statuses: pa.ChunkedArray) -> str:
-    return "; ".join(f"{n} {status}" for status, n in Counter(statuses.to_pylist()).most_common())
+def _told(counts: list[tuple[str, int]]) -> str:
+    return "; ".join(f"{n} {status}" for status, n in counts)

@@ -48,7 +48,7 @@ def calls(said: list[dict[str, Any]], windows: pa.Table, settings: Config) -> li
 
 
 def _others(said: list[dict[str, Any]], seed: int) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each described neuron with another one of its model and layer that has a different description.
+    """Each described neuron with another one of its model, layer and end that has a different description.
 
     Drawn for each neuron separately, so that one more described neuron changes few pairs.
     """
@@ -58,9 +58,9 @@ def _others(said: list[dict[str, Any]], seed: int) -> Iterator[tuple[dict[str, A
 
     layers: dict[tuple, list[dict[str, Any]]] = {}
     for row in said:
-        layers.setdefault((row["model"], row["layer"]), []).append(row)
+        layers.setdefault((row["model"], row["layer"], row["sign"]), []).append(row)
     for row in said:
-        own = layers[row["model"], row["layer"]]
+        own = layers[row["model"], row["layer"], row["sign"]]
         different = [other for other in own if other["description"] != row["description"]]
         if different:
             yield row, min(different, key=lambda other: drawn(row, other))

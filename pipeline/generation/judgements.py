@@ -17,6 +17,7 @@ from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Keep, Stage
 from pipeline.generation import answers, budget, judgement_calls, lexical_rules, prompts
 from pipeline.language.hypernyms import Hypernyms, hypernyms
+from pipeline.tables.columns import NEURON_KEY
 
 _SHARD_ROWS = 1024
 _TABLE = tables.TABLES["judgements"]
@@ -33,7 +34,9 @@ _CALL = pa.schema(
 def _calls(inputs: Inputs, settings: Config) -> pa.Table:
     """A row per call: a description and the windows it is compared with."""
     said = [row for row in inputs["descriptions"].to_pylist() if row["description"] is not None]
-    calls = judgement_calls.calls(said, inputs["windows"], settings)
+    windows = inputs.columns("windows", [*NEURON_KEY, "window", "tokens", "marked"])
+    calls = judgement_calls.calls(said, windows, settings)
+    calls.sort(key=lambda call: tuple(call[name] for name in _TABLE.key))
     return pa.Table.from_pylist(calls, schema=_CALL)
 
 

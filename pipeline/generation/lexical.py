@@ -60,24 +60,28 @@ class _Map:
     whole: bool
 
 
-def _maps(shown: Evidence, chosen: list[bool]) -> list[_Map]:
-    """The chosen MAPs; their shares are of their own activation, or of their number where that is 0."""
+def _maps(shown: Evidence, chosen: list[bool], known: word.Known) -> list[_Map]:
+    """The chosen MAPs; their shares are of their own activation, or of their number where that is 0.
+
+    `known` is as in `word.find`.
+    """
     rows = compress(zip(shown.words, shown.mats, shown.marked, shown.activations, strict=True), chosen)
     given = [(name, mat, marked, max(0.0, activation)) for name, mat, marked, activation in rows]
     total = fsum(weight for *_, weight in given)
     return [
-        _map(name, mat, marked, weight / total if total > 0 else 1 / len(given))
+        _map(name, mat, marked, weight / total if total > 0 else 1 / len(given), known)
         for name, mat, marked, weight in given
     ]
 
 
-def _map(name: str, mat: str, marked: str, share: float) -> _Map:
+def _map(name: str, mat: str, marked: str, share: float, known: word.Known) -> _Map:
     """A word that touches the edge of the MAP may be cut there: it is no context."""
     before, _, rest = marked.partition("⟦")
     own, _, after = rest.partition("⟧")
     text = before + own + after
     start, end = len(before), len(before + own)
-    inner = [match for match in word.find(text) if match.start() > 0 and match.end() < len(text)]
+    found = word.find(text, known)
+    inner = [match for match in found if match.start() > 0 and match.end() < len(text)]
     return _Map(
         name.lower() if word.words(name) else plain(mat),
         plain(mat),
@@ -121,7 +125,7 @@ def _summed(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
 def describe(shown: Evidence, vectors: Vectors, hypernyms: Hypernyms) -> str:
     """One line on what the MAPs that are a neuron's `own`, at least one, share. Variants are left out: they
     are copies of their MAPs."""
-    maps = _maps(shown, shown.own)
+    maps = _maps(shown, shown.own, vectors.known)
     own = _Own(maps, hypernyms)
     common = set(vectors.words[: int((vectors.frequencies > _RARE).sum())])
     if shown.kind == "phrase" and (places := _template(maps, common)):
@@ -138,7 +142,7 @@ def covers(description: str, shown: Evidence, hypernyms: Hypernyms) -> float:
     rule = read(description, hypernyms)
     covered = (
         each.share
-        for each in _maps(shown, [True] * len(shown.mats))
+        for each in _maps(shown, [True] * len(shown.mats), rule.known)
         if (rule.fits_word(each.name) or rule.fits_token(each.token))
         and rule.fits_place(each.earlier, each.later)
     )

@@ -14,7 +14,7 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, islice
 
 from pipeline.language import word
@@ -54,19 +54,21 @@ _ALL_FIT = ""  # the form that is nothing but a place
 @dataclass(frozen=True)
 class Rule:
     """Which words and which tokens fit, in lower case; the words right before and behind them, where these
-    are told; and the words of which one must stand beside them, if there are any."""
+    are told; the words of which one must stand beside them, if there are any; and the words that are looked
+    for in what is written without blanks, which are those that the description names."""
 
     fits_word: Callable[[str], bool]
     fits_token: Callable[[str], bool]
     after: str | None
     before: str | None
     beside: frozenset[str]
+    known: word.Known = field(default_factory=word.Known)
 
     def fits(self, tokens: list[str], places: list[int] | None = None) -> bool:
         """Whether a text holds what fits; with `places` only what one of these tokens is part of counts."""
         text = "".join(tokens)
         bounds = list(accumulate(map(len, tokens), initial=0))
-        found = list(word.find(text))
+        found = list(word.find(text, self.known))
         names = [match[0].lower() for match in found]
         starts, ends = [match.start() for match in found], [match.end() for match in found]
         hits: set[int] = set()
@@ -99,7 +101,8 @@ def read(description: str, hypernyms: Hypernyms) -> Rule:
     own, after, before, beside = (list(islice(names, part.count('""'))) for part in (main, *places))
     fits_word, fits_token = _FORMS[form](main, own, hypernyms)
     right_before, right_behind = next(iter(after), None), next(iter(before), None)
-    return Rule(fits_word, fits_token, right_before, right_behind, frozenset(beside))
+    known = word.Known(strings(description))
+    return Rule(fits_word, fits_token, right_before, right_behind, frozenset(beside), known)
 
 
 def strings(description: str) -> list[str]:

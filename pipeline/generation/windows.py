@@ -9,11 +9,11 @@ phrase that the describer was shown.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -27,13 +27,15 @@ from pipeline.generation import evidence
 from pipeline.models import batches, language_model
 from pipeline.models.language_model import LanguageModel
 from pipeline.models.token_ids import Identities
-from pipeline.tables.columns import NEURON_KEY
+from pipeline.tables.columns import LAYER_KEY, NEURON_KEY, SAMPLE_KEY, of_layer
+from pipeline.tables.rows import Columns, Rows, counted
 
 WIDTH = 32  # tokens of a window
 _DRAWN = 64  # windows of the layer from which every neuron's `other` ones are taken
 _NEAR = 40  # most similar windows from which a neuron's `near` ones are taken
 _ACTIVE, _QUIET = 0.5, 0.2  # least and greatest share of the median of the windows that are held out
 _MARKED = 0.3  # share of a window's maximum from which a token is marked
+_OF_SAMPLE = [*SAMPLE_KEY, "text_id", "tokens", "token_ids", "text_start", "mat_index"]  # what is read
 _Place = tuple[int, int]  # neuron and rank of a sample in one layer
 
 
@@ -50,12 +52,12 @@ class _Cut:
 def _worker(inputs: Inputs, settings: Config) -> Worker:
     """The function from evidence to windows; loads the model."""
     model = language_model.load(settings, settings.precision)
-    layers = _Layers(settings, model, inputs["samples"], inputs["vectors"])
+    layers = _Layers(settings, model, inputs)
 
     def cut(shard: pa.Table) -> pa.Table:
         windows = [
             window
-            for place, rows in groupby(shard.to_pylist(), key=lambda row: (row["model"], row["layer"]))
+            for place, rows in groupby(shard.to_pylist(), key=itemgetter(*LAYER_KEY))
             for window in _of_layer(list(rows), layers[place], settings)
         ]
         return pa.Table.from_pylist(windows, schema=tables.TABLES["windows"].schema)
@@ -73,20 +75,15 @@ def _of_layer(rows: list[dict[str, Any]], layer: _Layer, settings: Config) -> It
             yield {name: row[name] for name in NEURON_KEY} | window
 
 
-class _Layers(dict[tuple[str, int], "_Layer"]):
-    """The layers of some samples by model and layer, each prepared at its first use."""
+class _Layers(dict[tuple[str, int, str], "_Layer"]):
+    """The layers of some samples by model, layer and end, each prepared at its first use."""
 
-    def __init__(
-        self, settings: Config, model: LanguageModel, samples: pa.Table, vectors: pa.Table
-    ) -> None:
+    def __init__(self, settings: Config, model: LanguageModel, inputs: Inputs) -> None:
         super().__init__()
-        self.settings, self.model = settings, model
-        self.samples, self.vectors = samples, vectors
+        self.settings, self.model, self.inputs = settings, model, inputs
 
-    def __missing__(self, place: tuple[str, int]) -> _Layer:
-        of_layer = (pc.field("model") == place[0]) & (pc.field("layer") == place[1])
-        samples, vectors = self.samples.filter(of_layer), self.vectors.filter(of_layer)
-        self[place] = layer = _Layer(self.settings, self.model, place[1], samples, vectors)
+    def __missing__(self, place: tuple[str, int, str]) -> _Layer:
+        self[place] = layer = _Layer(self.settings, self.model, place, self.inputs)
         return layer
 
 
@@ -94,14 +91,13 @@ class _Layer:
     """The samples of one layer of one model, the similarity of their phrases, and their activations."""
 
     def __init__(
-        self, settings: Config, model: LanguageModel, layer: int, samples: pa.Table, vectors: pa.Table
+        self, settings: Config, model: LanguageModel, of: tuple[str, int, str], inputs: Inputs
     ) -> None:
-        self.settings, self.model, self.layer = settings, model, layer
+        self.settings, self.model, self.layer = settings, model, of[1]
         self.identities = Identities(settings, model)
-        self.samples = samples
-        keys = samples.select(["neuron", "rank"]).to_pydict()
-        self.rows = {place: i for i, place in enumerate(zip(*keys.values(), strict=True))}
-        known = vectors.filter(vectors["vector"].is_valid())
+        self.samples = _Samples(inputs.rows("samples", _OF_SAMPLE), of)
+        known = inputs.columns("vectors", [*SAMPLE_KEY, "vector"]).filter(of_layer(of))
+        known = known.filter(known["vector"].is_valid())
         keys = known.select(["neuron", "rank"]).to_pydict()
         self.places: list[_Place] = list(zip(*keys.values(), strict=True))
         flat = known["vector"].combine_chunks().flatten().to_numpy()
@@ -121,24 +117,50 @@ class _Layer:
 
     def cuts(self, places: Iterable[_Place], neurons: list[int]) -> dict[_Place, _Cut]:
         """The window around the MAT of each sample, with the activations of some neurons."""
-        ordered = sorted(places)
-        rows = self.samples.take(pa.array([self.rows[place] for place in ordered], pa.int64())).to_pylist()
-        known = self.identities.of(rows)
         longest = min(self.model.n_ctx, self.settings.max_tokens)
-        spans = [_span(row) for row in rows]
-        usable = [
-            i for i, (_, end) in enumerate(spans) if known[i].ids and end <= longest
-        ]  # a text that does not fit into the model up to the window's end gives no window
+        found: list[_Found] = []
+        for rows in self.samples.of(sorted(places)):
+            for row, known in zip(rows, self.identities.of(rows), strict=True):
+                start, end = _span(row)
+                if known.ids and end <= longest:  # else the text does not fit up to the window's end
+                    own = np.array(known.ids[:end], np.int32)
+                    found.append(_Found((row["neuron"], row["rank"]), start, row["tokens"][start:end], own))
         cuts = {}
         size = self.settings.batch_tokens or self.model.batch_tokens
-        for batch in batches.by_length([spans[i][1] for i in usable], size):
-            chosen = [usable[i] for i in batch]
-            ids = batches.padded([known[i].ids[: spans[i][1]] for i in chosen])
+        for batch in batches.by_length([len(each.ids) for each in found], size):
+            chosen = [found[i] for i in batch]
+            ids = batches.padded([each.ids.tolist() for each in chosen])
             values = self.model.activations(ids, self.layer)[:, :, neurons].numpy()
-            for i, each in zip(chosen, values, strict=True):
-                start, end = spans[i]
-                cuts[ordered[i]] = _Cut(ordered[i], start, rows[i]["tokens"][start:end], each[start:end])
+            for each, of in zip(chosen, values, strict=True):
+                own = of[each.start : len(each.ids)].copy()
+                cuts[each.place] = _Cut(each.place, each.start, each.tokens, own)
         return cuts
+
+
+class _Found(NamedTuple):
+    """A sample with its window: the tokens from `start` on, and the ids of the text up to its end."""
+
+    place: _Place
+    start: int
+    tokens: list[str]
+    ids: np.ndarray
+
+
+class _Samples:
+    """The samples of a layer, of which some are read at once."""
+
+    def __init__(self, rows: Rows, of: tuple[str, int, str]) -> None:
+        self._rows, self._of = rows, of
+
+    def of(self, places: list[_Place]) -> Iterator[list[dict[str, Any]]]:
+        """The samples at places that ascend, those of some neurons together."""
+        wanted: dict[int, set[int]] = {}
+        for neuron, rank in places:
+            wanted.setdefault(neuron, set()).add(rank)
+        for neuron, ranks in wanted.items():
+            given = pa.table(dict(zip(NEURON_KEY, ([each] for each in (*self._of, neuron)), strict=True)))
+            rows = self._rows.of_neurons(given)
+            yield rows.filter(pc.is_in(rows["rank"], pa.array(ranks, pa.int32()))).to_pylist()
 
 
 class _Asked:
@@ -230,11 +252,10 @@ def _row(cut: _Cut, column: int, marks: list[int], rng: np.random.Generator | No
     )
 
 
-def _note(data: pa.Table, inputs: Inputs, settings: Config) -> str:
-    kinds = Counter(data["kind"].to_pylist()).most_common()
-    judged = data.select(list(NEURON_KEY)).group_by(list(NEURON_KEY)).aggregate([])
-    without = inputs.n_rows("evidence") - len(judged)
-    by_kind = "; ".join(f"{n:,} {kind}" for kind, n in kinds)
+def _note(data: Columns, inputs: Inputs, settings: Config) -> str:
+    judged = set(zip(*(data[name].to_pylist() for name in NEURON_KEY), strict=True))
+    without = len(inputs.rows("evidence")) - len(judged)
+    by_kind = "; ".join(f"{n:,} {kind}" for kind, n in counted(data["kind"]))
     return by_kind + (f"; {without} neurons have none to be judged by" if len(data) and without else "")
 
 
@@ -245,7 +266,7 @@ STAGE = Stage(
     reads=("evidence", "samples", "vectors"),
     where={"score": True},
     settings=("model", "weights", "precision", "exact_tokens", "seed", "max_tokens", "batch_tokens"),
-    uses=("layer", "device"),
+    uses=("layer", "sign", "device"),
     shards=runs_of("evidence", 64),  # neurons that look at each other's texts together
     worker=_worker,
     ready=language_model.ready,

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,8 @@ from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage
 from pipeline.identification import mats
 from pipeline.identification.mats import Key, Mat
-from pipeline.tables.columns import NEURON_KEY
+from pipeline.tables.columns import NEURON_KEY, SAMPLE_KEY
+from pipeline.tables.rows import Rows
 
 TESTS = ("before", "spelling", "token", "word")
 _TAIL = (0.8, 0.95, 0.98)  # quantiles: where the tail begins, of its scale, of its shape
@@ -46,23 +46,6 @@ _LEAST_SHARE = 0.2  # of the activation, below which nothing stands out
 _AFFIX = (3, 4, 5, 6)  # letters of a beginning or an ending
 _LEAST_WORDS = 3  # that share a spelling
 _WHOLE = 0.1  # share of a token's MATs in which it is a whole word, above which it is no mere piece
-
-
-def _shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
-    """The samples of each layer's neurons that have MAPs, in order."""
-    samples = inputs.columns(
-        "samples", [*NEURON_KEY, "rank", "tokens", "activations", "text_start", "mat_index"]
-    )
-    for own_mats in mats.by_layer(inputs["mat_words"]):
-        model, layer = (own_mats[name][0].as_py() for name in ("model", "layer"))
-        own = samples.filter((pc.field("model") == model) & (pc.field("layer") == layer))
-        own = own.filter(pc.is_in(own["neuron"], pc.unique(own_mats["neuron"])))
-        order = own.select(["neuron", "rank"])
-        yield own.take(pc.sort_indices(order, [(name, "ascending") for name in order.column_names]))
-
-
-def _keys(table: pa.Table) -> list[Key]:
-    return list(zip(*(table[name].to_pylist() for name in NEURON_KEY), strict=True))
 
 
 def tail_p(response: float, others: np.ndarray, n_types: int, shape: float) -> float:
@@ -158,15 +141,18 @@ class Layer:
     """What the neurons of a layer are compared with: its spellings, the number of different tokens in its
     texts, and the shape of the tail of its neurons' responses."""
 
-    def __init__(self, own: dict[Key, list[Mat]], samples: pa.Table) -> None:
+    def __init__(self, own: dict[Key, list[Mat]], samples: Iterable[tuple[Key, pa.Table]]) -> None:
+        """`samples` are those of each neuron."""
         self.spellings = Spellings(own.values())
-        self.n_types = len(pc.unique(samples["tokens"].combine_chunks().flatten()))
-        shapes = []
-        known = ((key, texts) for key, texts in _by_neuron(samples) if key in own)
-        for key, texts in islice(known, _OF_SHAPE):
-            apart = Responses(texts).apart(_largest(own[key], lambda mat: mat.token)[0].token)
-            if apart and (shape := tail_shape(apart[1])) is not None:
-                shapes.append(shape)
+        types: set[str] = set()
+        shapes: list[float] = []
+        for number, (key, texts) in enumerate(samples):
+            types.update(pc.unique(texts["tokens"].combine_chunks().flatten()).to_pylist())
+            if number < _OF_SHAPE:
+                apart = Responses(texts).apart(_largest(own[key], lambda mat: mat.token)[0].token)
+                if apart and (shape := tail_shape(apart[1])) is not None:
+                    shapes.append(shape)
+        self.n_types = len(types)
         self.shape = float(np.clip(np.median(shapes), *_SHAPES)) if shapes else 1.0
 
     def p(self, responses: Responses, name: str) -> float:
@@ -176,16 +162,16 @@ class Layer:
 
 
 def _worker(inputs: Inputs, settings: Config) -> Worker:
-    """The function from a layer's samples to the tests of its neurons, with their MATs known."""
-    neurons = mats.mats_of(inputs["mat_words"], inputs["words"])
+    """The function from a layer's MATs to the tests of its neurons, whose samples are read one by one."""
+    words = inputs.columns("words", mats.OF_WORDS)
+    samples = inputs.rows("samples", [*SAMPLE_KEY, "tokens", "activations", "text_start", "mat_index"])
 
-    def tested(samples: pa.Table) -> pa.Table:
-        own = {key: neurons[key] for key in dict.fromkeys(_keys(samples)) if key in neurons}
-        layer = Layer(own, samples)
+    def tested(mat_words: pa.Table) -> pa.Table:
+        own = mats.mats_of(mat_words, words)
+        layer = Layer(own, _by_neuron(own, samples))
         rows = [
             dict(zip(NEURON_KEY, key, strict=True)) | row
-            for key, texts in _by_neuron(samples)
-            if key in own
+            for key, texts in _by_neuron(own, samples)
             for row in _tests(own[key], texts, layer)
         ]
         return pa.Table.from_pylist(rows, schema=tables.TABLES["dominance"].schema)
@@ -193,13 +179,11 @@ def _worker(inputs: Inputs, settings: Config) -> Worker:
     return tested
 
 
-def _by_neuron(samples: pa.Table) -> Iterator[tuple[Key, pa.Table]]:
-    keys = _keys(samples)
-    start = 0
-    for end in range(1, len(keys) + 1):
-        if end == len(keys) or keys[end] != keys[start]:
-            yield keys[start], samples.slice(start, end - start)
-            start = end
+def _by_neuron(own: dict[Key, list[Mat]], samples: Rows) -> Iterator[tuple[Key, pa.Table]]:
+    """The samples of each of some neurons."""
+    for key in sorted(own):
+        neuron = pa.table({name: [value] for name, value in zip(NEURON_KEY, key, strict=True)})
+        yield key, samples.of_neurons(neuron)
 
 
 def _tests(own: list[Mat], texts: pa.Table, layer: Layer) -> list[dict[str, Any]]:
@@ -265,6 +249,6 @@ STAGE = Stage(
     "144",
     "dominance",
     reads=("mat_words", "words", "samples"),
-    shards=_shards,
+    shards=mats.shards,
     worker=_worker,
 )

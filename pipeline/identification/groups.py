@@ -38,6 +38,7 @@ _PART = 0.1  # of the activation that each of several groups has at least
 _RARE = 0.05  # p at most of a group that is clean by itself,
 _RARE_BESIDE = 0.2  # and of each of several
 _DRAWS = 1000
+_CLEARLY = 1.0  # standard errors by which a unit is more alike to a group than to the next best if it moves
 _ROUNDS = 10  # in which units move between groups at most
 
 
@@ -203,12 +204,18 @@ def mean_within(members: np.ndarray, scores: np.ndarray) -> float:
 
 def settled(parts: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Groups (groups, k) after each unit went to that whose other units it is most alike to, as long as any
-    moves; average linkage never takes back what it joined early. A unit that is alike to none is in none;
-    as it was where a group would be left with less than two units."""
+    moves; average linkage never takes back what it joined early. A unit stays, or stays out, where another
+    group is not clearly better, and is in none where it is alike to none. As it was where a group would be
+    left with less than two units."""
+    each = np.arange(len(scores))
     for _ in range(_ROUNDS if len(parts) else 0):
-        others = parts @ scores / np.maximum(1, parts.sum(1, keepdims=True) - parts)  # 0 on the diagonal
-        best = others.argmax(0) == np.arange(len(parts))[:, None]
-        moved = best & (others >= _JOINED)
+        others = np.maximum(1, parts.sum(1, keepdims=True) - parts)
+        alike = parts @ scores / others  # 0 on the diagonal
+        second, first = alike.argsort(0)[-2:]
+        error = np.sqrt(1 / others[first, each] + 1 / others[second, each])
+        clear = alike[first, each] - alike[second, each] >= _CLEARLY * error
+        best = np.arange(len(parts))[:, None] == first
+        moved = np.where(clear, best, parts) & (alike >= _JOINED)
         if (moved == parts).all() or (moved.sum(1) < 2).any():
             break
         parts = moved
@@ -237,6 +244,6 @@ STAGE = Stage(
     "groups",
     reads=("mat_words", "words", "vocabulary"),
     settings=("seed",),
-    shards=layer_scores.shards,
+    shards=mats.shards,
     worker=_worker,
 )

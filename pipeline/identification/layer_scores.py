@@ -5,13 +5,12 @@ Made of the tables `mat_words`, `words` and `vocabulary`, one layer at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.config import Config
 from pipeline.engine.stage import Inputs
 from pipeline.identification import mats
 from pipeline.identification.chance import LEAST_POINTS, MOST_UNITS, Phrases, Scores, Words
@@ -97,12 +96,7 @@ class LayerScores:
         return self._weights[places] @ self.vectors.matrix[places] / len(places)
 
 
-def shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
-    """The MATs of each layer: what is by chance is told for each by itself."""
-    yield from mats.by_layer(inputs["mat_words"])
-
-
 def maker(inputs: Inputs, seed: int) -> Callable[[pa.Table], LayerScores]:
     """The function from a layer's MATs to its scores, with words and vectors loaded."""
-    words, vectors = inputs["words"], Vectors.from_table(inputs["vocabulary"])
+    words, vectors = inputs.columns("words", mats.OF_WORDS), Vectors.from_table(inputs["vocabulary"])
     return lambda mat_words: LayerScores(mat_words, words, vectors, seed)

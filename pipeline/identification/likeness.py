@@ -17,7 +17,7 @@ from pipeline import tables
 from pipeline.config import Config
 from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage
-from pipeline.identification import layer_scores
+from pipeline.identification import layer_scores, mats
 from pipeline.identification.chance import MeanScore, mean_score
 from pipeline.tables.columns import NEURON_KEY
 
@@ -63,6 +63,6 @@ STAGE = Stage(
     "likeness",
     reads=("mat_words", "words", "vocabulary"),
     settings=("seed", "fdr"),
-    shards=layer_scores.shards,
+    shards=mats.shards,
     worker=_worker,
 )

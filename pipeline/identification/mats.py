@@ -15,12 +15,16 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.config import Config
+from pipeline.engine.stage import Inputs
 from pipeline.language.spelling import spelled_alike
-from pipeline.tables.columns import NEURON_KEY, SAMPLE_KEY
+from pipeline.tables.columns import LAYER_KEY, NEURON_KEY, SAMPLE_KEY, of_layer
 
 _SAME_WORD = 0.5  # of a unit's activation, that forms of one word have at least if it stands for them
 _SAME_TEXT, _FEW = 0.6, 4  # shared words of two contexts of one text, and words that a context needs for it
-Key = tuple[str, int, int]  # model, layer, neuron
+_BATCH = 4096  # words that are Python objects at once
+OF_WORDS = [*SAMPLE_KEY, "word_index", "word", "is_mat"]  # what is read of them
+Key = tuple[str, int, str, int]  # model, layer, sign, neuron
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def mats_of(mat_words: pa.Table, words: pa.Table) -> dict[Key, list[Mat]]:
     """The MATs of each neuron's distinct MAPs, strongest first; neurons in order."""
     around: dict[tuple, list[tuple[int, str]]] = defaultdict(list)
     others = words.filter(~pc.field("is_mat")).select([*SAMPLE_KEY, "word_index", "word"])
-    for row in others.to_pylist():
+    for row in (row for batch in others.to_batches(_BATCH) for row in batch.to_pylist()):
         around[tuple(row[name] for name in SAMPLE_KEY)].append((row["word_index"], row["word"]))
     neurons: dict[Key, list[Mat]] = defaultdict(list)
     for row in mat_words.filter(~pc.field("duplicate")).to_pylist():
@@ -125,7 +129,12 @@ def ranks(own: list[Mat]) -> list[int]:
 
 
 def by_layer(table: pa.Table) -> Iterator[pa.Table]:
-    """The rows of each model and layer."""
-    places = table.select(["model", "layer"]).group_by(["model", "layer"]).aggregate([])
-    for model, layer in sorted(zip(*(places[n].to_pylist() for n in ("model", "layer")), strict=True)):
-        yield table.filter((pc.field("model") == model) & (pc.field("layer") == layer))
+    """The rows of each model, layer and end of its neurons."""
+    places = table.select(LAYER_KEY).group_by(LAYER_KEY).aggregate([])
+    for place in sorted(zip(*(places[name].to_pylist() for name in LAYER_KEY), strict=True)):
+        yield table.filter(of_layer(place))
+
+
+def shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
+    """The MATs of each layer: what is by chance is told for each by itself."""
+    yield from by_layer(inputs["mat_words"])

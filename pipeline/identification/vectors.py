@@ -8,8 +8,6 @@ of a run, so that a neuron's similarity does not depend on which others are anal
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,9 +15,10 @@ import pyarrow.compute as pc
 from pipeline import tables
 from pipeline.config import Config
 from pipeline.engine.engines import Worker
-from pipeline.engine.stage import Inputs, Stage
+from pipeline.engine.stage import Inputs, Stage, runs_of
 from pipeline.language.word_vectors import Vectors
 from pipeline.tables.columns import SAMPLE_KEY
+from pipeline.tables.rows import Columns
 
 SIF_A = 1e-3
 _DRAWN = 10_000
@@ -27,22 +26,18 @@ _PHRASE_WORDS = 11
 _SHARD_ROWS = 4096
 
 
-def _shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
-    """Runs of maps with the lists of their words: columns `words` and `mat_words`."""
-    words = inputs["words"].select([*SAMPLE_KEY, "word_index", "word", "is_mat"])
+def _with_words(maps: pa.Table, words: pa.Table) -> pa.Table:
+    """Maps with the lists of their words: columns `words` and `mat_words`."""
     lists: dict[tuple, tuple[list[str], list[str]]] = {}
     for row in words.sort_by([(k, "ascending") for k in (*SAMPLE_KEY, "word_index")]).to_pylist():
         spoken, mat = lists.setdefault(tuple(row[k] for k in SAMPLE_KEY), ([], []))
         spoken.append(row["word"])
         if row["is_mat"]:
             mat.append(row["word"])
-    maps = inputs["maps"].select(list(SAMPLE_KEY))
     of_maps = [lists.get(tuple(row.values()), ([], [])) for row in maps.to_pylist()]
     texts = pa.list_(pa.string())
     maps = maps.append_column("words", pa.array([spoken for spoken, _ in of_maps], texts))
-    maps = maps.append_column("mat_words", pa.array([mat for _, mat in of_maps], texts))
-    for start in range(0, len(maps), _SHARD_ROWS):
-        yield maps.slice(start, _SHARD_ROWS)
+    return maps.append_column("mat_words", pa.array([mat for _, mat in of_maps], texts))
 
 
 class PhraseVectors:
@@ -98,11 +93,13 @@ class PhraseVectors:
 
 
 def _worker(inputs: Inputs, settings: Config) -> Worker:
-    """The function from phrases to their vectors, with the vocabulary loaded."""
-    return PhraseVectors(Vectors.from_table(inputs["vocabulary"]), settings.phrases, settings.seed)
+    """The function from maps to their vectors, with the vocabulary loaded."""
+    found = PhraseVectors(Vectors.from_table(inputs["vocabulary"]), settings.phrases, settings.seed)
+    words = inputs.rows("words", [*SAMPLE_KEY, "word_index", "word", "is_mat"])
+    return lambda maps: found(_with_words(maps, words.of_neurons(maps)))
 
 
-def _note(data: pa.Table, inputs: Inputs, settings: Config) -> str:
+def _note(data: Columns, inputs: Inputs, settings: Config) -> str:
     words, known = (pc.sum(data[column]).as_py() or 0 for column in ("n_words", "n_known"))
     without = data["vector"].null_count
     return f"{words - known:,} of {words:,} words unknown, {without} MAPs without a vector"
@@ -114,7 +111,7 @@ STAGE = Stage(
     "vectors",
     reads=("maps", "words", "vocabulary"),
     settings=("phrases", "seed"),
-    shards=_shards,
+    shards=runs_of("maps", _SHARD_ROWS, SAMPLE_KEY),
     worker=_worker,
     note=_note,
 )

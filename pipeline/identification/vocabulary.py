@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
-
 from pipeline.config import Config
 from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage
 from pipeline.language import fasttext, texts
+from pipeline.tables.rows import Columns
 
 _FEW_WORDS = 5_000  # below which vectors trained on them say little
 
@@ -26,11 +25,11 @@ def _published(inputs: Inputs, settings: Config) -> Worker:
     return lambda shard: fasttext.load(Path(settings.fasttext)).to_table()
 
 
-def _left_out(data: pa.Table, inputs: Inputs, settings: Config) -> str:
+def _left_out(data: Columns, inputs: Inputs, settings: Config) -> str:
     return fasttext.left_out(Path(settings.fasttext))
 
 
-def _warn(data: pa.Table, inputs: Inputs, settings: Config) -> list[str]:
+def _warn(data: Columns, inputs: Inputs, settings: Config) -> list[str]:
     if len(data) >= _FEW_WORDS:
         return []
     return [

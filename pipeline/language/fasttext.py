@@ -7,7 +7,7 @@ pickles, and with gensim `word in vectors` is true for every word.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,14 @@ TRAINING: dict[str, Any] = dict(
     sample=1e-3, workers=1,
 )  # fmt: skip
 LIMIT = 200_000
+_TOGETHER, _JOINED = 0.5, 3
 _GLANCE = 100  # words from which it is clear whether a file is of a known form
 
 
 def train(texts: Iterable[str], seed: int) -> Vectors:
     """Train FastText on texts, each line a sentence; the same texts and seed give the same vectors.
+
+    Of what is written without blanks the words are those of `_found`.
 
     One worker only: with more, gensim's threads race. The mean of all vectors is subtracted from each
     (Mu and Viswanath 2018): on a few million words it is most of every vector, so that two words drawn
@@ -38,12 +41,19 @@ def train(texts: Iterable[str], seed: int) -> Vectors:
     """
     from gensim.models import FastText
 
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as corpus:
+    with _temporary() as runs, _temporary() as divided:
+        corpus, is_unspaced = runs, False
         for text in texts:
+            is_unspaced = is_unspaced or word.unspaced(text)
             for line in text.splitlines():
-                if words := word.words(line):
-                    print(*words, file=corpus)
-        corpus.flush()
+                if words := word.runs(line):
+                    print(*words, file=runs)
+        runs.flush()
+        if is_unspaced:
+            corpus, known = divided, _found(runs.name)
+            with open(runs.name, encoding="utf-8") as lines:
+                divided.writelines(" ".join(word.words(line, known)) + "\n" for line in lines)
+            divided.flush()
         try:
             model = FastText(corpus_file=corpus.name, seed=seed, callbacks=[_epochs()], **TRAINING)
         except RuntimeError as exc:
@@ -54,6 +64,33 @@ def train(texts: Iterable[str], seed: int) -> Vectors:
     counts = [model.wv.get_vecattr(w, "count") for w in model.wv.index_to_key]
     centred = model.wv.vectors - model.wv.vectors.mean(0)
     return _vectors(model.wv.index_to_key, np.array(counts) / model.corpus_total_words, centred)
+
+
+def _temporary() -> Any:
+    return tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt")
+
+
+def _found(corpus: str) -> word.Known:
+    """The words of what a file has without blanks between words: what stands together more often than by
+    chance.
+
+    Characters that follow each other become one (Mikolov et al. 2013) where their normalised pointwise
+    mutual information (Bouma 2009) is above `_TOGETHER`; again with what has become one, so that a word has
+    at most 2 ** `_JOINED` characters.
+    """
+    from gensim.models.phrases import Phrases
+
+    def runs(known: word.Known) -> Iterator[list[str]]:
+        with open(corpus, encoding="utf-8") as lines:
+            for line in lines:
+                yield from (word.words(run, known) for run in line.split() if word.unspaced(run))
+
+    known = word.Known()
+    how = dict(min_count=TRAINING["min_count"], threshold=_TOGETHER, scoring="npmi", delimiter="\n")
+    for _ in range(_JOINED):
+        joined = Phrases(runs(known), **how).export_phrases()
+        known = word.Known({*known.words, *(pair.replace("\n", "") for pair in joined)})
+    return known
 
 
 def _epochs() -> object:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from pipeline.config import Config
-from pipeline.language import text_files, texts
+from pipeline.language import packed, text_files, texts
+from pipeline.text_forms import form
 
 _BYTES = 2**20  # read at once
 
@@ -17,25 +18,26 @@ def about(config: Config) -> int | None:
 
     Raises PipelineError where a file cannot be read.
     """
-    path = config.text_path
-    return None if path is None else sum(_rows(file, config.plain_text) for file in texts.files(path))
+    path, reading = config.text_path, texts.Reading.of(config)
+    return None if path is None else sum(_rows(file, reading) for file in texts.files(path, reading))
 
 
-def _rows(file: Path, plain_text: str) -> int:
+def _rows(file: Path, reading: texts.Reading) -> int:
     try:
-        if file.suffix == ".parquet":
+        if form(file) == ".parquet":
             return pq.read_metadata(file).num_rows
-        if file.suffix == ".jsonl":
+        if form(file) in (".jsonl", ".ndjson"):
             return _lines(file)
-        return sum(1 for _ in text_files.plain(file, plain_text, text_files.Rows(file.name, skip=True)))
-    except Exception as exc:  # whatever pyarrow makes of a file from outside
+        found = text_files.Rows(file.name, True, reading.column)
+        return sum(1 for _ in text_files.read(file, found, reading.plain_text))
+    except Exception as exc:  # whatever a library makes of a file from outside
         raise text_files.unreadable(file, exc) from exc
 
 
 def _lines(file: Path) -> int:
     """The lines of a file, also where the last one does not end."""
     number, last = 0, b"\n"
-    with file.open("rb") as opened:
+    with packed.opened(file) as opened:
         while part := opened.read(_BYTES):
             number, last = number + part.count(b"\n"), part[-1:]
     return number + (last != b"\n")

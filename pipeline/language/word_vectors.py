@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import tables
+from pipeline.language import word
 
 _CHUNK = 512  # query words computed together
 _TILE = 2048  # words of the vocabulary multiplied together, so that the product stays in the cache
@@ -30,6 +31,11 @@ class Vectors:
     def places(self) -> dict[str, int]:
         """The row of each word."""
         return {name: place for place, name in enumerate(self.words)}
+
+    @cached_property
+    def known(self) -> word.Known:
+        """The words of scripts without blanks."""
+        return word.Known(self.words)
 
     @classmethod
     def from_table(cls, vocabulary: pa.Table) -> Vectors:

@@ -10,7 +10,13 @@ from pipeline.config import Config
 from pipeline.errors import UserError
 from pipeline.tables import fingerprint
 
-FILES = ("config.json", "model.safetensors", "tokenizer.json")
+WEIGHTS = "model.safetensors"
+INDEX = f"{WEIGHTS}.index.json"  # of weights in several files
+FILES = ("config.json", WEIGHTS, "tokenizer.json")
+_PICKLES = "pytorch_model*.bin*"
+_CONVERT = (
+    "from transformers import AutoModelForCausalLM as M; M.from_pretrained({0!r}).save_pretrained({0!r})"
+)
 
 
 def contents(config: Config) -> dict[str, Any]:
@@ -20,9 +26,32 @@ def contents(config: Config) -> dict[str, Any]:
     """
     check(config)
     folder = config.model_folder
-    names = (*FILES, "tokenizer_config.json") if folder else ()
-    files = {n: fingerprint.of_file(folder / n) for n in names if folder and (folder / n).is_file()}
-    return {"name": config.model_name, **files}
+    found = files(folder) if folder else []
+    return {"name": config.model_name, **{file.name: fingerprint.of_file(file) for file in found}}
+
+
+def files(folder: Path) -> list[Path]:
+    """The files of a model that are read; raises UserError where its index of weights is damaged or names a
+    file that is not there."""
+    names = (*FILES, "tokenizer_config.json")
+    own = [folder / name for name in names if (folder / name).is_file()]
+    return own if folder / WEIGHTS in own else [*own, folder / INDEX, *weight_files(folder)]
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold a model's weights: one, or those that its index names; raises as `files`."""
+    if (folder / WEIGHTS).is_file():
+        return [folder / WEIGHTS]
+    named = _object(folder / INDEX).get("weight_map")
+    shards = set(named.values()) if isinstance(named, dict) else set()
+    if not shards or not all(isinstance(name, str) and Path(name).name == name for name in shards):
+        raise UserError(f"MODEL: {folder / INDEX} has no weight_map that names files of the folder")
+    if missing := sorted(name for name in shards if not (folder / name).is_file()):
+        raise UserError(
+            f"MODEL: {folder} lacks {len(missing)} of the {len(shards)} files that {INDEX} names, such as "
+            f"{missing[0]}; fetch them too"
+        )
+    return [folder / name for name in sorted(shards)]
 
 
 def check(config: Config) -> None:
@@ -44,19 +73,34 @@ def shape(folder: Path) -> tuple[int | None, int | None]:
     if not folder.is_dir():
         raise UserError(f"MODEL: no such folder: {folder}")
     missing = [name for name in FILES if not (folder / name).is_file()]
+    if WEIGHTS in missing and (folder / INDEX).is_file():
+        missing.remove(WEIGHTS)
+        weight_files(folder)
+    if WEIGHTS in missing and (pickles := sorted(folder.glob(_PICKLES))):
+        raise UserError(
+            f"MODEL: {folder} holds pickled weights ({pickles[0].name}), which are not read; convert them: "
+            f'python -c "{_CONVERT.format(str(folder))}"'
+        )
     if missing:
         raise UserError(
-            f"MODEL: {folder} lacks {', '.join(missing)}; a model folder holds {', '.join(FILES)}"
+            f"MODEL: {folder} lacks {', '.join(missing)}; a model folder holds {', '.join(FILES)}, or "
+            f"weights in several files with {INDEX}"
         )
-    try:
-        settings = json.loads((folder / "config.json").read_text())
-    except (ValueError, RecursionError) as exc:
-        reason = " ".join(str(exc).split())[:240]
-        raise UserError(f"MODEL: {folder / 'config.json'} is not JSON: {reason}") from exc
-    if not isinstance(settings, dict):
-        raise UserError(f"MODEL: {folder / 'config.json'} is not a JSON object")
+    settings = _object(folder / "config.json")
     n_layers = _size(folder, settings, "n_layers", "n_layer", "num_hidden_layers")
     return n_layers, _size(folder, settings, "d_mlp", "n_inner", "intermediate_size")
+
+
+def _object(file: Path) -> dict[str, Any]:
+    """The object that a JSON file of a model's folder holds."""
+    try:
+        found = json.loads(file.read_text())
+    except (ValueError, RecursionError) as exc:
+        reason = " ".join(str(exc).split())[:240]
+        raise UserError(f"MODEL: {file} is not JSON: {reason}") from exc
+    if not isinstance(found, dict):
+        raise UserError(f"MODEL: {file} is not a JSON object")
+    return found
 
 
 def _size(folder: Path, settings: dict[str, Any], *names: str) -> int | None:
@@ -72,8 +116,10 @@ def _size(folder: Path, settings: dict[str, Any], *names: str) -> int | None:
 
 def check_layer(config: Config, n_layers: int | None) -> None:
     """Raise UserError for a LAYER outside the model; an unknown size is not checked."""
-    if n_layers is not None and config.layer >= n_layers:
-        raise UserError(f"LAYER is {config.layer}; {config.model_name} has the layers 0 to {n_layers - 1}")
+    if n_layers is not None and config.one_layer >= n_layers:
+        raise UserError(
+            f"LAYER is {config.one_layer}; {config.model_name} has the layers 0 to {n_layers - 1}"
+        )
 
 
 def check_neurons(config: Config, n_neurons: int | None) -> None:
@@ -81,6 +127,6 @@ def check_neurons(config: Config, n_neurons: int | None) -> None:
     last = max(last for _, last in config.neuron_ranges)
     if n_neurons is not None and config.neurons != "all" and last >= n_neurons:
         raise UserError(
-            f"NEURONS is {config.neurons}; layer {config.layer} of {config.model_name} has "
+            f"NEURONS is {config.neurons}; layer {config.one_layer} of {config.model_name} has "
             f"{n_neurons} neurons, 0 to {n_neurons - 1}"
         )

@@ -11,14 +11,17 @@ import copy
 import difflib
 import json
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.config import Config
 from pipeline.errors import PipelineError, UserError, lacks_memory, short_of_memory
 from pipeline.models import folder, neurons, random_weights, tokens, weights
+from pipeline.models.kept_model import KeptModel
+from pipeline.models.part import Part
 from pipeline.web import hugging_face
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 _NATIVE = "TransformerLensNative"
 _IDS_ALONE = dict(return_attention_mask=False, return_token_type_ids=False)
+_Stamp = tuple[tuple[int, int], ...]
 _LEGACY = ("NeelNanda/", "ArthurConmy/", "Baidicoot/")
 
 
@@ -36,13 +40,15 @@ class LanguageModel:
     """A loaded model: its shape, its tokens, and the activations of its neurons.
 
     `n_neurons` are those of the layer that it was loaded for; `refusals` say, for layers that were tried,
-    why no pass can go on from the model's own keys and values.
+    why no pass can go on from the model's own keys and values. `sign` is -1 where it was loaded for the
+    negative end of neurons: their values are those of the model with the other sign.
     """
 
     name: str
     bridge: Any
     tokenizer: Any
     n_neurons: int = 0
+    sign: int = 1
     refusals: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -73,11 +79,23 @@ class LanguageModel:
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """The ids of each text, nothing added; raises PipelineError where the tokenizer cannot read one."""
         try:
-            return self.tokenizer(texts, add_special_tokens=False, **_IDS_ALONE)["input_ids"]
+            if (fast := self._fast) is None:
+                return self.tokenizer(texts, add_special_tokens=False, **_IDS_ALONE)["input_ids"]
+            fast.no_truncation()  # which another call may have asked for
+            fast.no_padding()
+            return [found.ids for found in fast.encode_batch_fast(texts, add_special_tokens=False)]
         except Exception as exc:
             raise PipelineError(
                 f"MODEL: the tokenizer of {self.name} cannot read a text: {_one_line(exc)}"
             ) from exc
+
+    @cached_property
+    def _fast(self) -> Any:
+        """What the tokenizer asks itself, which gives ids alone; None where there is no such thing."""
+        if not getattr(self.tokenizer, "is_fast", False):
+            return None
+        self.tokenizer("a", add_special_tokens=False, **_IDS_ALONE)  # sets what belongs to the tokenizer
+        return self.tokenizer.backend_tokenizer
 
     def encode_parts(self, texts: list[str]) -> list[list[int]]:
         """The ids of parts of a text that begin with a blank or with the text itself.
@@ -148,12 +166,16 @@ class LanguageModel:
         limits = [each["original_max_position_embeddings"] for each in long]
         return min(limits, default=None)
 
-    def tower(self, layer: int) -> Tower | None:
-        """The model up to a layer, for computing variants of a text from what they share with it; None
-        where its form is not known."""
-        from pipeline.models.blocks import forms
+    def tower(self, layer: int) -> Tower | str:
+        """The model up to a layer, for computing variants of a text from what they share with it; or why
+        there is none."""
+        from pipeline.models.blocks import block, forms
 
-        return forms.tower(self.bridge.original_model, layer)
+        try:
+            tower = forms.tower(self.bridge.original_model, layer)
+        except block.NoBlocksError as exc:
+            return str(exc)
+        return replace(tower, sign=self.sign)
 
     def activations(self, ids: torch.Tensor, layer: int) -> torch.Tensor:
         """Activation of every neuron of `layer` at every token.
@@ -166,29 +188,68 @@ class LanguageModel:
     def measured(self, ids: torch.Tensor, layer: int, cache: Any = None) -> torch.Tensor:
         """The same as the model computes it, on its device; where a cache of keys and values is given, the
         ids follow those in it, and it is told theirs up to the layer."""
-        return neurons.values(self.bridge, self.hook(layer), ids.to(self.device), cache)
+        values = neurons.values(self.bridge, self.hook(layer), ids.to(self.device), cache)
+        return values if self.sign == 1 else -values
+
+    def look_through(self, ids: torch.Tensor, see: Mapping[int, Callable[[torch.Tensor], None]]) -> None:
+        """Show what `measured` gives for some layers, each to the function that stands under its number, in
+        one pass up to the highest of them; the pass goes on with what is shown: nobody may change it."""
+        from pipeline.models import whole_passes
+
+        tower, turns_at = self.tower(max(see)), self.turns_at
+        if whole_passes.fits(tower) and (turns_at is None or ids.shape[1] <= turns_at):
+            whole_passes.look_through(tower, ids.to(self.device), see)
+        else:
+            by_hook = {self.hook(layer): look for layer, look in see.items()}
+            neurons.look_through(self.bridge, by_hook, ids.to(self.device))
 
 
-def load(config: Config, precision: str = "float32") -> LanguageModel:
-    """Load the configured model, once per process as long as no other is loaded.
+def load(config: Config, precision: str = "float32", *, unembedding: bool = False) -> LanguageModel:
+    """Load the configured model up to the highest of its layers, once per process as long as no other is
+    loaded; with the `unembedding` if what neurons add to logits is asked.
 
-    Reads the settings model, weights, layer and device. Raises UserError for a name that TransformerLens
-    does not know, a layer outside the model or without causal MLP neurons, or a device that does not exist,
-    PipelineError for files that do not belong together.
+    Reads the settings model, weights, layer, sign and device. Raises UserError for a name that
+    TransformerLens does not know, a layer outside the model or without causal MLP neurons, a device that
+    does not exist, or too little memory, PipelineError for files that do not belong together.
     """
-    path, where = config.model_folder, (device(config.device), precision)
-    if path:
-        folder.shape(path)
-        model = _from_folder(path.resolve(), _stamp(path), *where, config.weights)
-    else:
-        model = _from_name(config.model, *where, config.weights)
+    if config.model_folder:
+        folder.check_layer(config, folder.shape(config.model_folder)[0])
+    model = _loaded(config, precision, Part(config.one_layer, unembedding))
     folder.check_layer(config, model.n_layers)
-    return _of_layer(model, config.layer)
+    return _of_layer(model, config.one_layer, 1 if config.sign == "positive" else -1)
+
+
+def n_layers(config: Config) -> int:
+    """How many layers the configured model has, a part of which is loaded for it; raises as `load` does."""
+    return _loaded(config, "float32", Part(0)).n_layers
+
+
+def expect(layer: int) -> None:
+    """Load models up to this layer at least from now on, since it will be asked for."""
+    _kept.least = Part(layer)
+
+
+def _loaded(config: Config, precision: str, part: Part) -> LanguageModel:
+    path, where = config.model_folder, _Form(device(config.device), precision, config.weights)
+    if path is None:
+        return _kept.load((config.model, where), part, _from_name)
+    return _kept.load((path.resolve(), where, _stamp(path)), part, _from_folder)
+
+
+class _Form(NamedTuple):
+    """Where a model is, at which precision, and of what kind its weights are: trained or random."""
+
+    device: str
+    precision: str
+    weights: str
+
+
+_kept: KeptModel[LanguageModel] = KeptModel()
 
 
 @lru_cache(maxsize=1)
-def _of_layer(model: LanguageModel, layer: int) -> LanguageModel:
-    """The model with the number of neurons that the layer really has."""
+def _of_layer(model: LanguageModel, layer: int, sign: int) -> LanguageModel:
+    """The model with the number of neurons that the layer really has, their values with a sign."""
     try:
         n_neurons = neurons.count(model.name, model.bridge, layer, model.hook(layer))
     except PipelineError:
@@ -199,7 +260,7 @@ def _of_layer(model: LanguageModel, layer: int) -> LanguageModel:
         raise UserError(
             f"MODEL: {model.name} cannot be run on a text: {_one_line(exc)}; {neurons.WANTED}"
         ) from exc
-    return replace(model, n_neurons=n_neurons)
+    return replace(model, n_neurons=n_neurons, sign=sign)
 
 
 def ready(config: Config) -> None:
@@ -221,39 +282,40 @@ def device(asked: str) -> str:
     return asked
 
 
-def _placed(bridge: Any, where: str, precision: str, kind: str) -> Any:
+def _placed(bridge: Any, form: _Form) -> Any:
     """A model on its device, at a precision, its weights of a kind: trained or random."""
     import torch
 
-    if kind == "random":
+    if form.weights == "random":
         random_weights.shuffle(bridge.original_model)
-    bridge.to(device=where, dtype=getattr(torch, precision), print_details=False)
+    number = getattr(torch, form.precision)
+    # places of rotary positions lose their precision in shorter numbers
+    more = {} if {p.dtype for p in bridge.original_model.parameters()} == {number} else dict(dtype=number)
+    bridge.to(device=form.device, print_details=False, **more)
     bridge.original_model.eval()
     return bridge
 
 
-def _stamp(path: Path) -> tuple[tuple[int, int], ...]:
+def _stamp(path: Path) -> _Stamp:
     """What changes when a file of the model does, so that a changed model is loaded again."""
-    names = (*folder.FILES, "tokenizer_config.json")
-    stats = [(path / name).stat() for name in names if (path / name).is_file()]
+    stats = [file.stat() for file in folder.files(path)]
     return tuple((stat.st_size, stat.st_mtime_ns) for stat in stats)
 
 
-@lru_cache(maxsize=1)
-def _from_folder(
-    path: Path, stamp: tuple[tuple[int, int], ...], where: str, precision: str, kind: str
-) -> LanguageModel:
+def _from_folder(path: Path, form: _Form, stamp: _Stamp, part: Part) -> LanguageModel:
+    _of_layer.cache_clear()  # which holds the model before
     _quiet()
     settings = json.loads((path / "config.json").read_text())
-    file = path / "model.safetensors"
-    weights.check_file(file, quantised=weights.quantised(settings))
+    files = folder.weight_files(path)
+    for file in files:
+        weights.check_file(file, quantised=weights.quantised(settings))
     try:
         if settings.get("architecture") == _NATIVE:
             tokenizer = tokens.native(path / "tokenizer.json")
-            bridge = weights.native(settings, file)
+            bridge = weights.native(settings, files, part)
         else:
             tokenizer = tokens.of_folder(path, settings)
-            bridge = _hugging_face(str(path), tokenizer)
+            bridge = _hugging_face(str(path), tokenizer, form, part)
         size, known = tokens.size(tokenizer), bridge.cfg.d_vocab
         if size > known:
             raise ValueError(
@@ -265,11 +327,11 @@ def _from_folder(
         if lacks_memory(exc):
             raise short_of_memory(f"to load MODEL {path}", exc) from exc
         raise PipelineError(f"MODEL: cannot load {path}: {_one_line(exc)}") from exc
-    return LanguageModel(path.name, _placed(bridge, where, precision, kind), tokenizer)
+    return LanguageModel(path.name, _placed(bridge, form), tokenizer)
 
 
-@lru_cache(maxsize=1)
-def _from_name(name: str, where: str, precision: str, kind: str) -> LanguageModel:
+def _from_name(name: str, form: _Form, part: Part) -> LanguageModel:
+    _of_layer.cache_clear()  # which holds the model before
     _quiet()
     from transformer_lens.supported_models import MODEL_ALIASES, get_official_model_name
 
@@ -295,7 +357,7 @@ def _from_name(name: str, where: str, precision: str, kind: str) -> LanguageMode
 
             source = str(kept or official)
             tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=kept is not None)
-            bridge = _hugging_face(source, tokenizer)
+            bridge = _hugging_face(source, tokenizer, form, part)
     except (ValueError, RuntimeError, OSError, PipelineError) as exc:
         if silent := hugging_face.silence(exc):
             raise silent from exc
@@ -305,16 +367,23 @@ def _from_name(name: str, where: str, precision: str, kind: str) -> LanguageMode
             f"MODEL: cannot fetch {official} from the Hub: {_one_line(exc)}; "
             "check the name and the connection, or give a folder with the model"
         ) from exc
-    return LanguageModel(name, _placed(bridge, where, precision, kind), tokenizer)
+    return LanguageModel(name, _placed(bridge, form), tokenizer)
 
 
-def _hugging_face(name: str, tokenizer: Any) -> Any:
+def _hugging_face(name: str, tokenizer: Any, form: _Form, part: Part) -> Any:
     """A bridge of a model in Hugging Face's form, by the name of a folder or of one on the Hub."""
+    import torch
     from transformer_lens.model_bridge import TransformerBridge
 
     its_own = copy.deepcopy(tokenizer)  # to which it adds tokens that it misses
     its_own.bos_token = None
-    return TransformerBridge.boot_transformers(name, tokenizer=its_own, model_class=weights.Checked)
+    return TransformerBridge.boot_transformers(
+        name,
+        device=form.device,
+        dtype=getattr(torch, form.precision),
+        tokenizer=its_own,
+        model_class=weights.Checked(part, form.device),
+    )
 
 
 def _quiet() -> None:

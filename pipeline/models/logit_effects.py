@@ -16,4 +16,4 @@ def on_logits(model: LanguageModel, layer: int, neurons: list[int]) -> np.ndarra
 
     with torch.no_grad():
         out, unembed = model.bridge.blocks[layer].mlp.W_out[neurons], model.bridge.W_U
-        return (out.float() @ unembed.float()).cpu().numpy()
+        return model.sign * (out.float() @ unembed.float()).cpu().numpy()

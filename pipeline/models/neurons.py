@@ -8,6 +8,7 @@ A neuron is causal if a text alone gives the values that it gives with others be
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError, UserError
@@ -32,18 +33,30 @@ def values(bridge: Any, hook: str, ids: torch.Tensor, cache: Any = None) -> torc
 
     Where a cache of keys and values is given, the ids follow those in it.
     """
+    found: list[torch.Tensor] = []
+    look_through(bridge, {hook: found.append}, ids, cache)
+    return found[0]
+
+
+def look_through(
+    bridge: Any, see: Mapping[str, Callable[[torch.Tensor], None]], ids: torch.Tensor, cache: Any = None
+) -> None:
+    """Show what some hooks give in one pass, each to the function that stands under its name; arguments as
+    of `values`. The pass ends at the last of them, and goes on with what is shown: nobody may change it."""
     import torch
 
-    found = []
+    left = set(see)
     more = {} if cache is None else dict(past_key_values=cache)
 
-    def keep(value: torch.Tensor, hook: Any) -> None:
-        found.append(value)
-        raise _EnoughError  # nothing after the hook matters; stop_at_layer still runs the last head
+    def shown(name: str, value: torch.Tensor) -> None:
+        see[name](value)
+        left.discard(name)
+        if not left:
+            raise _EnoughError  # nothing after it matters; stop_at_layer still runs the last head
 
+    hooks = [(name, lambda value, hook, name=name: shown(name, value)) for name in see]
     with torch.no_grad(), contextlib.suppress(_EnoughError):
-        bridge.run_with_hooks(ids, fwd_hooks=[(hook, keep)], return_type=None, **more)
-    return found[0]
+        bridge.run_with_hooks(ids, fwd_hooks=hooks, return_type=None, **more)
 
 
 def count(name: str, bridge: Any, layer: int, hook: str) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -29,12 +31,62 @@ class Run(NamedTuple):
     ids: list[int]
 
 
-@dataclass(frozen=True)
-class Text:
-    """A text's ids, at least to the end of its last phrase."""
+class Runs(NamedTuple):
+    """Runs as arrays with a number for each of them; the ids of a run are `sizes` of all `ids`, from
+    `begins` on. `counts` says of how many runs each phrase consists, itself included, which is first."""
 
-    ids: list[int]
-    phrases: list[Phrase]
+    neurons: np.ndarray
+    starts: np.ndarray
+    firsts: np.ndarray
+    begins: np.ndarray
+    sizes: np.ndarray
+    ids: np.ndarray
+    counts: np.ndarray
+
+    @staticmethod
+    def joined(runs: list[Runs]) -> Runs:
+        """The runs of several texts."""
+        sizes = [len(each.ids) for each in runs]
+        begins = [each.begins + before for each, before in zip(runs, np.cumsum([0, *sizes]), strict=False)]
+        parts = dict(zip(Runs._fields, map(np.concatenate, zip(*runs, strict=True)), strict=True))
+        return Runs(**parts | dict(begins=np.concatenate(begins)))
+
+
+class Text:
+    """A text's ids, at least to the end of its last phrase, and what is asked of it: phrases, or runs."""
+
+    def __init__(
+        self, ids: Sequence[int] | np.ndarray, phrases: list[Phrase] | None = None, runs: Runs | None = None
+    ) -> None:
+        self.array = np.asarray(ids, np.int64)
+        if phrases is not None:
+            self.phrases = phrases
+        if runs is not None:
+            self.flat = runs
+
+    def __repr__(self) -> str:
+        return f"Text({self.ids}, {self.phrases})"
+
+    @cached_property
+    def ids(self) -> list[int]:
+        """The ids as a list."""
+        return self.array.tolist()
+
+    @cached_property
+    def phrases(self) -> list[Phrase]:
+        """The phrases, each with its variants."""
+        flat, stops = self.flat, np.cumsum(self.flat.counts).tolist()
+        arrays = flat.neurons, flat.starts, flat.firsts, flat.begins, flat.sizes
+        runs = [
+            Run(neuron, start, first, flat.ids[begin : begin + size].tolist())
+            for neuron, start, first, begin, size in zip(*(a.tolist() for a in arrays), strict=True)
+        ]
+        return [
+            Phrase(
+                own.neuron, own.start, own.first + len(own.ids), [(run.first, run.ids) for run in variants]
+            )
+            for own, *variants in (runs[begin:stop] for begin, stop in pairwise([0, *stops]))
+        ]
 
     @cached_property
     def runs(self) -> list[Run]:
@@ -46,14 +98,35 @@ class Text:
         ]
 
     @cached_property
+    def flat(self) -> Runs:
+        """The same as arrays."""
+        runs = self.runs
+        sizes = np.array([len(run.ids) for run in runs], np.int64)
+        neurons, starts, firsts = np.array([run[:3] for run in runs], np.int64).reshape(-1, 3).T
+        return Runs(
+            neurons,
+            starts,
+            firsts,
+            begins=np.cumsum(sizes) - sizes,
+            sizes=sizes,
+            ids=np.fromiter(chain.from_iterable(run.ids for run in runs), np.int64, sizes.sum()),
+            counts=np.array([1 + len(phrase.variants) for phrase in self.phrases], np.int64),
+        )
+
+    @cached_property
     def n_tokens(self) -> int:
         """Tokens of all its runs."""
-        return sum(len(run.ids) for run in self.runs)
+        return int(self.flat.sizes.sum())
 
     @cached_property
     def seen(self) -> int:
         """Tokens of the text itself that any run can see."""
-        return max(run.first for run in self.runs)
+        return int(self.flat.firsts.max())
+
+    @cached_property
+    def end(self) -> int:
+        """Tokens up to the end of the longest run."""
+        return int((self.flat.firsts + self.flat.sizes).max())
 
 
 @dataclass(frozen=True)

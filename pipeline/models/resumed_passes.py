@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 
 import numpy as np
 import torch
 
 from pipeline.models import phrases
 from pipeline.models.blocks.block import Block, Places, Tower
-from pipeline.models.phrases import Batch, Run, Text
+from pipeline.models.phrases import Batch, Runs, Text
 
 _LEAST = -80.0  # a score further below the highest adds nothing, and its exponential is slow
 _OF_TEXT = 64  # tokens of one text's variants for which a chunk has room, about
@@ -87,30 +86,29 @@ class _Launched:
     """The runs of some texts, in order, and the chunks in which they are computed."""
 
     texts: list[Text]
-    runs: list[tuple[int, Run]]  # with the place of their text
+    runs: Runs
     chunks: list[_Chunk]
 
     def collect(self) -> list[list[list[float]]]:
         """The maxima by text, phrase and variant."""
-        own = np.empty(len(self.runs), np.float64)  # holds either precision
-        shared = np.array([run.first - run.start for _, run in self.runs])
-        tokens: dict[int, np.ndarray] = {}  # of each run
+        own = np.empty(len(self.runs.sizes), np.float64)  # holds either precision
+        shared = self.runs.firsts - self.runs.starts
+        ends = np.cumsum(self.runs.counts)
+        begins = ends - self.runs.counts
+        is_phrase = np.zeros(len(own), bool)
+        is_phrase[begins] = True
+        phrase: dict[int, np.ndarray] = {}  # the neuron at each token of a phrase as it is
         for chunk in self.chunks:
             assert chunk.values is not None
-            values = chunk.values.cpu().numpy()
-            tokens |= zip(chunk.runs, values, strict=True)
-            before = np.arange(values.shape[1]) < -shared[chunk.runs, None]  # the phrase begins
-            own[chunk.runs] = np.where(before, -np.inf, values).max(1)
-        found, number = [], 0
-        for text in self.texts:
-            maxima = []
-            for phrase in text.phrases:
-                stop = number + 1 + len(phrase.variants)
-                values = tokens[number][: phrase.end - phrase.start]
-                maxima.append(phrases.with_shared(values, own[number:stop], shared[number:stop]))
-                number = stop
-            found.append(maxima)
-        return found
+            values, runs = chunk.values.cpu().numpy(), np.array(chunk.runs)
+            before = np.arange(values.shape[1]) < -shared[runs, None]  # the phrase begins
+            own[runs] = np.where(before, -np.inf, values).max(1)
+            phrase |= {int(runs[i]): values[i] for i in np.flatnonzero(is_phrase[runs])}
+        maxima = iter(
+            phrases.with_shared(phrase[begin][: self.runs.sizes[begin]], own[begin:end], shared[begin:end])
+            for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
+        )
+        return [[next(maxima) for _ in text.flat.counts] for text in self.texts]
 
 
 def _launch(tower: Tower, texts: list[Text], batch: Batch) -> _Launched:
@@ -119,11 +117,12 @@ def _launch(tower: Tower, texts: list[Text], batch: Batch) -> _Launched:
     seen = max(text.seen for text in texts)
     free = batch.memory - len(texts) * seen * tower.cache_bytes
     by_text, by_run = len(texts) * tower.token_bytes(seen), tower.token_bytes(0)
-    runs = [(row, run) for row, text in enumerate(texts) for run in text.runs]
-    sizes = [len(run.ids) for _, run in runs]
+    runs = Runs.joined([text.flat for text in texts])
+    rows = np.repeat(np.arange(len(texts)), [len(text.flat.sizes) for text in texts])
+    order = np.argsort(runs.sizes, kind="stable")
+    ordered = (order, rows[order], runs.sizes[order])
     chunks = [chunk := _Chunk()]
-    for number in sorted(range(len(runs)), key=sizes.__getitem__):
-        row, size = runs[number][0], sizes[number]
+    for number, row, size in zip(*(each.tolist() for each in ordered), strict=True):
         of_text = chunk.of_texts.get(row, 0) + size
         memory = max(chunk.widest, of_text) * by_text + (len(chunk.runs) + 1) * size * by_run
         if chunk.runs and (chunk.n_tokens + size > batch.tokens or memory > free):
@@ -135,7 +134,7 @@ def _launch(tower: Tower, texts: list[Text], batch: Batch) -> _Launched:
         chunk.widest = max(chunk.widest, of_text)
     for chunk in chunks:
         chunk.runs.sort()
-        chunk.values = _runs(tower, [runs[number] for number in chunk.runs], caches)
+        chunk.values = _runs(tower, _Layout.of(runs, rows, np.array(chunk.runs), tower), caches)
     return _Launched(texts, runs, chunks)
 
 
@@ -145,7 +144,10 @@ _Cache = tuple[torch.Tensor, torch.Tensor]  # keys and values (text, head, posit
 def _texts(tower: Tower, texts: list[Text], queries: int) -> list[_Cache]:
     """Each block's keys and values of the texts; no token sees the padding on the right."""
     length = max([1, *(text.seen for text in texts)])
-    ids = torch.tensor([(text.ids[: text.seen] + [0] * length)[:length] for text in texts])
+    padded = np.zeros((len(texts), length), np.int64)
+    for row, text in zip(padded, texts, strict=True):
+        row[: text.seen] = text.array[: text.seen]
+    ids = torch.from_numpy(padded)
     shape = ids.shape
     places = Places(torch.arange(length, device=tower.device).repeat(len(texts)))
     x = tower.embed(_moved(ids.flatten(), tower), places.of)  # (text and position, d_model)
@@ -178,9 +180,8 @@ def _hidden(start: int, stop: int, window: int | None, device: torch.device) -> 
     return first, (seen > token) | (seen <= token - window)
 
 
-def _runs(tower: Tower, runs: list[tuple[int, Run]], caches: list[_Cache]) -> torch.Tensor:
+def _runs(tower: Tower, layout: _Layout, caches: list[_Cache]) -> torch.Tensor:
     """The neuron of each run at each of its tokens (run, token), padded with minus infinity."""
-    layout = _Layout.of(runs, tower)
     x = tower.embed(layout.ids, layout.places.of)
     for block, (keys, values) in zip(tower.blocks, caches, strict=True):
         q, k, v = block.heads(block.ln1(x), layout.places)
@@ -195,7 +196,7 @@ def _runs(tower: Tower, runs: list[tuple[int, Run]], caches: list[_Cache]) -> to
         mixed = own_mixed.lerp(layout.of_texts(mixed), share.to(own_mixed.dtype))
         if block is tower.blocks[-1]:
             middle = x if block.parallel else block.attended(x, mixed)
-            found = block.neurons(block.ln2(middle), layout.neuron)
+            found = tower.sign * block.neurons(block.ln2(middle), layout.neuron)
             return layout.by_run(found, -torch.inf)
         x = block.onwards(x, mixed)
     raise AssertionError("a tower has blocks")
@@ -243,30 +244,28 @@ class _Layout:
     _windows: dict[int | None, tuple[int, torch.Tensor]] = field(default_factory=dict, init=False)
 
     @staticmethod
-    def of(runs: list[tuple[int, Run]], tower: Tower) -> _Layout:
-        """The layout of runs, ordered by their text, each with its text's row."""
-        sizes = np.array([len(run.ids) for _, run in runs])
-        texts = np.array([row for row, _ in runs]) - runs[0][0]
-        firsts = np.array([run.first for _, run in runs])
-        run = np.repeat(np.arange(len(runs)), sizes)
+    def of(runs: Runs, rows: np.ndarray, chosen: np.ndarray, tower: Tower) -> _Layout:
+        """The layout of the `chosen` ones of runs, in order; `rows` are those of their texts."""
+        sizes, firsts, own_rows = runs.sizes[chosen], runs.firsts[chosen], rows[chosen]
+        run = np.repeat(np.arange(len(chosen)), sizes)
         token = np.arange(len(run)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        text = texts[run]
+        text = (own_rows - own_rows[0])[run]
         of_text = np.arange(len(run)) - np.searchsorted(text, text)  # text is sorted
         text_shape = (int(text[-1]) + 1, int(of_text.max()) + 1)
-        run_shape = (len(runs), int(sizes.max()))
+        run_shape = (len(chosen), int(sizes.max()))
         text_slot = text * text_shape[1] + of_text
         length = max(1, int(firsts.max()))
         place = firsts[run] + token
         begun, text_place = np.zeros((2, *text_shape), np.int64)
         begun.flat[text_slot], text_place.flat[text_slot] = firsts[run], place
-        ids = np.fromiter(chain.from_iterable(each.ids for _, each in runs), np.int64, len(run))
-        neuron = np.array([each.neuron for _, each in runs])[run]
+        ids = runs.ids[runs.begins[chosen][run] + token]
+        neuron = runs.neurons[chosen][run]
         arrays = dict(ids=ids, neuron=neuron, text_slot=text_slot, begun=begun, text_place=text_place)
         arrays |= dict(run_slot=run * run_shape[1] + token)
         return _Layout(
             **{name: _moved(torch.from_numpy(array), tower) for name, array in arrays.items()},
             places=Places(_moved(torch.from_numpy(place), tower)),
-            rows=slice(runs[0][0], runs[-1][0] + 1),
+            rows=slice(int(own_rows[0]), int(own_rows[-1]) + 1),
             length=length,
             text_shape=text_shape,
             run_shape=run_shape,

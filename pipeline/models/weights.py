@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
+from pipeline.models.part import Part, close, cut
 
 _FLOATS = ("F64", "F32", "F16", "BF16")
 _NAMED = ("quant_method", "load_in_4bit", "load_in_8bit")  # the last two as older files of bitsandbytes
@@ -22,60 +24,78 @@ _BUFFER = re.compile(
 )
 
 
+@dataclass(frozen=True)
 class Checked:
-    """Transformers' own class of a model, as TransformerLens takes one, but for weights of another form."""
+    """Transformers' own class of a model, as TransformerLens takes one, but for a part of it, and for
+    weights of another form."""
 
-    @staticmethod
-    def from_pretrained(name: str, **kwargs: Any) -> Any:
-        """The model with its weights; raises PipelineError where one is missing, left over or misshapen."""
+    part: Part
+    device: str
+
+    def from_pretrained(self, name: str, **kwargs: Any) -> Any:
+        """The part of the model with its weights; raises PipelineError where one is missing, left over or
+        misshapen, UserError where memory is short."""
         from transformer_lens.model_bridge.sources import transformers as forms
 
         architecture = forms.determine_architecture_from_hf_config(kwargs["config"])
         form = forms.get_hf_model_class_for_architecture(architecture)
-        model, told = form.from_pretrained(
-            name, output_loading_info=True, ignore_mismatched_sizes=True, **kwargs
+        own = cut(form, kwargs["config"], self.part, self.device)
+        model, told = own.from_pretrained(
+            name, output_loading_info=True, ignore_mismatched_sizes=True, use_safetensors=True, **kwargs
         )
         buffers = {each.rpartition(".")[2] for each, _ in model.named_buffers()}
 
         def weights(names: Collection[str]) -> set[str]:
             return {n for n in names if n.rpartition(".")[2] not in buffers and not _BUFFER.search(n)}
 
+        left_over, missing = model.left_out.unmet(weights(told["unexpected_keys"]))
         same(
             Path(name).name,
-            missing=weights(told["missing_keys"]),
-            left_over=weights(told["unexpected_keys"]),
+            missing=weights(told["missing_keys"]) | missing,
+            left_over=left_over,
             misshapen=weights([key for key, *_ in told["mismatched_keys"]]),
         )
+        close(model)
         return model
 
 
-def native(settings: dict[str, Any], file: Path) -> Any:
-    """A bridge of TransformerLens' own form, its weights from a safetensors file.
+def native(settings: dict[str, Any], files: list[Path], part: Part) -> Any:
+    """A bridge of TransformerLens' own form as far as a part's blocks, its weights from safetensors files.
 
     Raises PipelineError where one is missing, left over or misshapen.
     """
     import torch
-    from safetensors.torch import load_file
+    from safetensors import safe_open
     from transformer_lens.config import TransformerBridgeConfig
     from transformer_lens.model_bridge import TransformerBridge
 
-    cfg = TransformerBridgeConfig.from_dict({**settings, "init_weights": False})
+    n_layers = settings["n_layers"]
+    built = dict(init_weights=False, n_layers=min(n_layers, part.last + 1))
+    cfg = TransformerBridgeConfig.from_dict({**settings, **built})
     boot: Any = TransformerBridge  # some of its methods are added when it is imported
-    bridge = boot.boot_native(cfg, model_name=file.parent.name)
+    bridge = boot.boot_native(cfg, model_name=files[0].parent.name)
+    bridge.cfg.n_layers = n_layers
     own = {
         name.replace("._original_component", ""): parameter
         for name, parameter in bridge.original_model.named_parameters()
     }
-    saved = load_file(file)
-    same(
-        file.parent.name,
-        missing=own.keys() - saved.keys(),
-        left_over=saved.keys() - own.keys(),
-        misshapen=[name for name in own.keys() & saved.keys() if own[name].shape != saved[name].shape],
-    )
-    with torch.no_grad():
-        for name, parameter in own.items():
-            parameter.copy_(saved[name])
+    above = {
+        name.replace("layers.0.", f"layers.{layer}.", 1)
+        for layer in range(built["n_layers"], n_layers)
+        for name in own
+        if name.startswith("layers.0.")
+    }
+    misshapen, saved = [], set()
+    for file in files:
+        with safe_open(file, framework="pt") as weights, torch.no_grad():
+            for name in weights.keys():  # noqa: SIM118
+                saved.add(name)
+                if name in own and tuple(weights.get_slice(name).get_shape()) != own[name].shape:
+                    misshapen.append(name)
+                elif name in own:
+                    own[name].copy_(weights.get_tensor(name))
+    needed = own.keys() | above
+    same(files[0].parent.name, missing=needed - saved, left_over=saved - needed, misshapen=misshapen)
     return bridge
 
 

@@ -1,4 +1,5 @@
-"""`neurons.duckdb`: every table of the last run, views over them, and macros for other thresholds.
+"""`neurons.duckdb`: every table of the last run, of all its layers, views over them, and macros for other
+thresholds.
 
 It is written under a temporary name, read back and renamed when complete, so whoever opens it sees a whole
 one, and whoever has it open keeps what they see. What it holds stands beside the store's tables, with its
@@ -24,6 +25,7 @@ from pipeline.engine.made import Tables
 from pipeline.errors import PipelineError, StoreError, UserError, lacks_memory, short_of_memory
 from pipeline.plan import STAGES
 from pipeline.resources import resource
+from pipeline.results import past
 from pipeline.tables import TABLES, VIEWS, disk, empty, fingerprint, query
 from pipeline.tables.schema import Table
 from pipeline.tables.store import Store
@@ -46,6 +48,7 @@ def run(config: Config, engine: Engine | None = None) -> Tables:
     if tables.made or not is_current(config, tables):
         tables.made = True
         build(config, tables)
+    past.record(config, tables)  # the list of runs tells when each was made
     return tables
 
 
@@ -60,16 +63,16 @@ def macros() -> str:
 
 
 def views() -> Iterable[str]:
-    """Statements that make the views."""
-    return [f"create or replace view {view.writes} as\n{view.text.rstrip()};\n" for view in query.views()]
+    """Statements that make the views, after those that make the macros that they are written with."""
+    made = [f"create or replace view {view.writes} as\n{view.text.rstrip()};\n" for view in query.views()]
+    return [query.prelude(), *made]
 
 
 def _key(tables: Tables) -> str:
     """The fingerprint of all that the database holds."""
     code = [query.bare(text) for text in (macros(), *views())]
     paid = [path.name for table in PAID for path in _paid_files(tables.store, table)]
-    keys = {table: planned.key for table, planned in tables.planned.items()}
-    return fingerprint.of_value([code, _comments(), keys, paid])
+    return fingerprint.of_value([code, _comments(), [part.key_of for part in tables.parts], paid])
 
 
 def _comments() -> list[str]:
@@ -149,13 +152,13 @@ def _read_back(path: Path, tables: Tables) -> None:
             [(n_rows, _)] = con.execute(
                 f"select count(*), bit_xor(hash(each)) from {table} as each"
             ).fetchall()
-            if table in tables and n_rows != tables.n_rows(table):
-                raise OSError(f"{table} has {n_rows} of {tables.n_rows(table)} rows after writing")
+            if table in tables and n_rows != (wanted := tables.n_rows(table)):
+                raise OSError(f"{table} has {n_rows} of {wanted} rows after writing")
 
 
 def _fill(con: duckdb.DuckDBPyConnection, config: Config, tables: Tables) -> None:
     for table in tables:
-        query.parquet(con, tables.file(table)).create(table)
+        query.joined(con, table, tables.files(table)).create(table)
     _add_ledger(con, tables.store)
     _add_settings(con, dataclasses.asdict(config) | {"key": _key(tables)})
     for statement in (*views(), macros(), *_comments()):
@@ -204,7 +207,7 @@ def over(config: Config, tables: Tables) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     with query.connect() as con:
         for table in tables:
-            query.parquet(con, tables.file(table)).create_view(table)
+            query.joined(con, table, tables.files(table)).create_view(table)
         _add_settings(con, dataclasses.asdict(config))
         for statement in (*views(), macros()):
             con.execute(statement)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Config
+from pipeline.tables.columns import NEURON_KEY
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,15 +27,19 @@ TESTS = {
     "p_substitution": ("substitution", "related words keep the activation, unrelated ones do not"),
 }
 
+NOT_FOUND = "not a feature neuron: "  # how the reason why a neuron is none begins
+_ORDER = ("q", "p", "avg_activation", "description_coverage", "coverage")  # what decides who comes first
+
 
 @dataclass(frozen=True)
 class Layer:
-    """What was found of a layer. `worst_q` is the largest q of its feature neurons, null without any;
-    `kinds` counts these by kind.
+    """What was found of an end of a layer's neurons. `worst_q` is the largest q of its feature neurons,
+    null without any; `kinds` counts these by kind.
     """
 
     model: str
     layer: int
+    sign: str
     way: str
     n_neurons: int
     n_candidates: int
@@ -50,7 +55,12 @@ class Layer:
     @property
     def place(self) -> str:
         """Its name."""
-        return f"{self.model}, layer {self.layer}"
+        return place(vars(self))
+
+
+def key(row: Row) -> tuple[Any, ...]:
+    """The neuron that a row is of."""
+    return tuple(row[name] for name in NEURON_KEY)
 
 
 def rows(con: duckdb.DuckDBPyConnection, query: str, **given: Any) -> list[Row]:
@@ -60,44 +70,49 @@ def rows(con: duckdb.DuckDBPyConnection, query: str, **given: Any) -> list[Row]:
 
 def layers(con: duckdb.DuckDBPyConnection) -> list[Layer]:
     """What was found of each model and layer, in their order; none where no neuron was looked at."""
-    kinds: dict[tuple[str, int], Counter[str]] = {}
-    for row in rows(con, "select model, layer, kind from overview where is_selected"):
-        kinds.setdefault((row["model"], row["layer"]), Counter())[row["kind"]] += 1
+    kinds: dict[tuple[str, int, str], Counter[str]] = {}
+    for row in rows(con, "select model, layer, sign, kind from overview where is_selected"):
+        kinds.setdefault((row["model"], row["layer"], row["sign"]), Counter())[row["kind"]] += 1
     counted = rows(
         con,
         """
         select
-            model, layer, any_value(way) as way,
+            model, layer, sign, any_value(way) as way,
             max(neurons) filter (step = 1) as n_neurons,
             max(neurons) filter (what = 'candidates') as n_candidates,
             max(neurons) filter (what = 'feature neurons') as n_found,
             (
                 select max(q) from overview
                 where is_selected and overview.model = funnel.model and overview.layer = funnel.layer
+                    and overview.sign = funnel.sign
             ) as worst_q
         from funnel
-        group by model, layer
-        order by model, layer
+        group by model, layer, sign
+        order by model, layer, sign desc
         """,
     )
-    return [Layer(**row, kinds=kinds.get((row["model"], row["layer"]), Counter())) for row in counted]
+    return [
+        Layer(**row, kinds=kinds.get((row["model"], row["layer"], row["sign"]), Counter()))
+        for row in counted
+    ]
 
 
-def neurons(con: duckdb.DuckDBPyConnection) -> list[Row]:
+def neurons(con: duckdb.DuckDBPyConnection, *columns: str) -> list[Row]:
     """The rows of feature neurons in overview, the surest first; where thresholds decided, the strongest.
 
-    Of those that are equally sure, with the same q and p, first comes what its description fits best.
+    Of those that are equally sure, with the same q and p, first comes what its description fits best. With
+    `columns` only these, and those that decide the order.
     """
-    by_chance = {(each.model, each.layer): each.by_chance for each in layers(con)}
+    by_chance = {(each.model, each.layer, each.sign): each.by_chance for each in layers(con)}
 
     def order(row: Row) -> tuple[Any, ...]:
-        key = row["model"], row["layer"], row["neuron"]
-        if not by_chance[key[:2]]:
-            return 1, -(row["avg_activation"] or 0.0), *key
+        if not by_chance[key(row)[:3]]:
+            return 1, -(row["avg_activation"] or 0.0), *key(row)
         sure = (float(f"{row[name]:.6g}") for name in ("q", "p"))  # beyond that they differ by rounding
-        return 0, *sure, -(row["description_coverage"] or 0.0), -(row["coverage"] or 0.0), *key
+        return 0, *sure, -(row["description_coverage"] or 0.0), -(row["coverage"] or 0.0), *key(row)
 
-    return sorted(rows(con, "from overview where is_selected"), key=order)
+    wanted = ", ".join(dict.fromkeys((*NEURON_KEY, *_ORDER, *columns))) if columns else "*"
+    return sorted(rows(con, f"select {wanted} from overview where is_selected"), key=order)
 
 
 def near_misses(con: duckdb.DuckDBPyConnection, most: int) -> list[Row]:
@@ -108,7 +123,7 @@ def near_misses(con: duckdb.DuckDBPyConnection, most: int) -> list[Row]:
     query = """
         from near_misses
         where nearness <= $most and setting != 'KINDS'
-        order by nearness, model, layer, neuron
+        order by nearness, model, layer, sign, neuron
     """
     return rows(con, query, most=most)
 
@@ -152,6 +167,20 @@ def _false(layer: Layer) -> str:
     return "fewer than 1" if expected < 1 else f"about {math.ceil(expected)}"
 
 
+def place(row: Row) -> str:
+    """A layer in words, from a row with model, layer and sign; the positive end is not named."""
+    return f"{row['model']}, layer {row['layer']}" + (
+        "" if row["sign"] == "positive" else f", {row['sign']}"
+    )
+
+
+def asked(config: Config) -> str:
+    """The model and the layers that were asked for."""
+    if config.layers is None:
+        return f"{config.model_name}, all layers"
+    return f"{config.model_name}, layer{'' if len(config.layers) == 1 else 's'} {config.layer.strip()}"
+
+
 def numbered(number: int, thing: str) -> str:
     """A number of things in words: 1 neuron, 1,200 neurons."""
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
@@ -177,7 +206,7 @@ def why_not(row: Row, miss: Row | None) -> str:
         why = f"what its phrases share may be chance, q is {sure(row['q'])}"
     n_clean = row["n_clean_groups"]
     several = f"; but its phrases fall into {n_clean} groups that are each alike" if n_clean > 1 else ""
-    return f"not a feature neuron: {why}{several}"
+    return f"{NOT_FOUND}{why}{several}"
 
 
 def sure(value: float | None) -> str:

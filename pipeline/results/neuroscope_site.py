@@ -97,7 +97,11 @@ def _ours(folder: Path) -> bool:
 
 
 def _write(samples: pa.Table, folder: Path, circuitsvis: bool) -> int:
-    samples = samples.sort_by([(key, "ascending") for key in ("model", "layer", "neuron", "rank")])
+    positive = samples.filter(pc.field("sign") == "positive")
+    if len(positive) < len(samples):
+        output.tell("site: its form has no place for the negative ends of neurons: left out")
+    samples = positive
+    samples = samples.sort_by([(key, "ascending") for key in ("model", "layer", "sign", "neuron", "rank")])
     models = [
         _Model(samples.filter(pc.field("model") == name))
         for name in pc.unique(samples["model"]).to_pylist()

@@ -35,11 +35,13 @@ _LIKE_A_COMMA = re.compile(r"[;\t|]")  # what separates the columns of a CSV fil
 _OUTSIDE = ("file system operations are disabled", "disabled through configuration", "has been locked")
 
 
-def restrict(con: duckdb.DuckDBPyConnection) -> None:
-    """Keep a connection from files, the network and extensions, for good; what is attached can be read."""
+def restrict(con: duckdb.DuckDBPyConnection, files: Sequence[Path] = ()) -> None:
+    """Keep a connection from files, the network and extensions, for good; what is attached can be read, and
+    these files."""
     # for what does not fit into memory; it may be read, so it is a folder that nobody else has
     own = Path(tempfile.gettempdir()) / f"feature-neurons-{uuid.uuid4().hex}"
     con.execute("set temp_directory = $1", [str(own)])
+    con.execute("set allowed_paths = $1", [[str(file) for file in files]])
     con.execute("set enable_external_access = false")
     con.execute("set lock_configuration = true")
 

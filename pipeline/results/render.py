@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "templates"
 
 
+@cache
 def html(name: str) -> jinja2.Template:
     """A template of HTML, which escapes what it is given."""
     return _environment(plain, autoescape=True).get_template(name)

@@ -12,6 +12,7 @@ from pipeline.output import spoken, width
 from pipeline.printable import cells, fitted, plain
 from pipeline.results import findings
 from pipeline.results.findings import Row
+from pipeline.results.past import Past
 from pipeline.tables.columns import NEURON_KEY
 
 _SHOWN = 30
@@ -19,13 +20,13 @@ _PHRASES = 3
 _LINE = 10**6  # columns of what is said of one neuron where there is no terminal
 _DESCRIBED = 24  # columns that a description needs beside the others
 _NEAR = 3
-_IS_OWN = "model = $model and layer = $layer and neuron = $neuron"
+_IS_OWN = "model = $model and layer = $layer and sign = $sign and neuron = $neuron"
 
 
 def results(con: duckdb.DuckDBPyConnection, config: Config) -> str:
     """What each step left and what decided; the feature neurons, the surest first; the nearest misses."""
     layers = findings.layers(con)
-    lines = [] if layers else [f"{plain(config.model_name)}, layer {config.layer}: 0 neurons"]
+    lines = [] if layers else [f"{plain(findings.asked(config))}: 0 neurons"]
     for layer in layers:
         lines += _wrapped(plain(findings.headline(layer, config)), "", "  ")
         for remark in findings.remarks(layer, config):
@@ -43,10 +44,28 @@ def results(con: duckdb.DuckDBPyConnection, config: Config) -> str:
     return "\n".join([*lines, *_near(near, several=several)])
 
 
+def runs(found: Sequence[Past]) -> str:
+    """A line for each run of a store, the newest first, and under it its settings that are not the
+    default."""
+    if not found:
+        return "no run yet; make one with `make data`"
+    lines = ["id        made              found  model and layers"]
+    for run in found:
+        made, layers = run.made[:16].replace("T", " "), ", ".join(map(str, dict.fromkeys(run.layers)))
+        start = f"{run.id}  {made} {run.n_found:>6,}  "
+        lines += _wrapped(
+            f"{plain(run.model)}, layer{'s' * (len(set(run.layers)) > 1)} {layers}", start, "    "
+        )
+        given = " ".join(f"{name.upper()}={value}" for name, value in run.changed.items())
+        lines += _wrapped(plain(given), "    ", "    ") if given else []
+    return "\n".join(lines)
+
+
 def _listed(con: duckdb.DuckDBPyConnection, found: list[Row], *, several: bool) -> list[str]:
     """A line for each feature neuron, each with phrases that show what it stands for."""
     scored = any(row["detection_f1"] is not None for row in found)
-    columns = _columns(several=several, scored=scored)
+    signs = any(row["sign"] == "negative" for row in found)
+    columns = _columns(several=several, signs=signs, scored=scored)
     start = "".join(title for title, _ in columns)
     under = cells(start) + _DESCRIBED > width()  # a narrow terminal: descriptions have lines of their own
     lines = [start.rstrip() if under else f"{start}  description"]
@@ -60,11 +79,12 @@ def _listed(con: duckdb.DuckDBPyConnection, found: list[Row], *, several: bool) 
     return lines
 
 
-def _columns(*, several: bool, scored: bool) -> list[tuple[str, Callable[[Row], str]]]:
+def _columns(*, several: bool, signs: bool, scored: bool) -> list[tuple[str, Callable[[Row], str]]]:
     """Title and content of each column before the description; the last ones go where they do not fit."""
     columns: list[tuple[str, Callable[[Row], str]]] = [
         ("neuron", lambda row: f"{row['neuron']:>6}"),
         *([(" layer", lambda row: f" {row['layer']:>5}")] if several else []),
+        *([(" end", lambda row: f"   {'-' if row['sign'] == 'negative' else '+'}")] if signs else []),
         ("  kind    ", lambda row: f"  {row['kind']:<8}"),
         ("       q", lambda row: f" {findings.sure(row['q']):>7}"),
         ("  cover", lambda row: f"{findings.percent(row['coverage']):>7}"),
@@ -82,7 +102,7 @@ def _near(near: list[Row], *, several: bool) -> list[str]:
     """A line for each neuron that came near, with what would have to differ."""
     lines = ["", "nearest misses:"] if near else []
     for row in near:
-        at = f" of {plain(row['model'])}, layer {row['layer']}" if several else ""
+        at = f" of {plain(findings.place(row))}" if several else ""
         kind = "" if row["likely_kind"] == "none" else f"{row['likely_kind']}, "
         lines += _wrapped(f"neuron {row['neuron']}{at}: {kind}{spoken(plain(row['reason']))}", "  ", "    ")
     return lines
@@ -94,7 +114,7 @@ def _showing(con: duckdb.DuckDBPyConnection, row: Row) -> list[Row]:
     query = f"""
         select phrases.*, kind = 'none' or list_contains(ranks, rank) as shows
         from phrases
-        join verdicts using (model, layer, neuron)
+        join verdicts using (model, layer, sign, neuron)
         where {_IS_OWN} and not duplicate
         order by shows desc, rank
         limit {_PHRASES}
@@ -165,7 +185,7 @@ def neuron(
         rows = findings.rows(
             con,
             "from overview where neuron = $neuron and layer = coalesce($layer, layer) "
-            "and model = coalesce($model, model) order by model, layer",
+            "and model = coalesce($model, model) order by model, layer, sign",
             neuron=number,
             layer=layer,
             model=model,
@@ -211,7 +231,7 @@ def _why_none(con: duckdb.DuckDBPyConnection, number: int, layer: int | None, mo
     pages = findings.rows(
         con,
         "from pages where neuron = $neuron and layer = coalesce($layer, layer) "
-        "and model = coalesce($model, model) order by model, layer",
+        "and model = coalesce($model, model) order by model, layer, sign",
         neuron=number,
         layer=layer,
         model=model,
@@ -225,8 +245,10 @@ def _why_none(con: duckdb.DuckDBPyConnection, number: int, layer: int | None, mo
     at = "".join(
         f", {name} {value}" for name, value in (("layer", layer), ("model", model)) if value is not None
     )
-    places = findings.rows(con, "select distinct model, layer from similarity order by model, layer")
-    where = "; ".join(f"{plain(row['model'])}, layer {row['layer']}" for row in places) or "no layer"
+    places = findings.rows(
+        con, "select distinct model, layer, sign from similarity order by model, layer, sign"
+    )
+    where = "; ".join(plain(findings.place(row)) for row in places) or "no layer"
     return f"neuron {number}{at} is not in the last run, which had NEURONS={looked_at} of {where}"
 
 
@@ -255,7 +277,7 @@ def _headlines(con: duckdb.DuckDBPyConnection, row: Row, own: Row) -> list[str]:
         for column, (name, _) in findings.TESTS.items()
     ]
     lines = [
-        f"{plain(row['model'])}, layer {row['layer']}, neuron {row['neuron']}: {spoken(plain(what))}",
+        f"{plain(findings.place(row))}, neuron {row['neuron']}: {spoken(plain(what))}",
         ", ".join(scores),
         f"p {findings.sure(row['p'])}; of each test: {', '.join(p)}",
     ]

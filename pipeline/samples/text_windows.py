@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import NamedTuple
+
+import pyarrow as pa
 
 from pipeline.errors import PipelineError
 from pipeline.models.language_model import LanguageModel
 from pipeline.samples import winners
 
-_TEXTS = 256  # that are cut into tokens together
-_LETTERS = 2**20  # of such texts, or one text
+_LETTERS = 2**21  # of texts that are searched together, or one text
+_TOKENISED = 256  # texts that are cut into tokens together
+_FIRST = b"first"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text that is scanned: `lines` gives its texts each time it is called; their number, where known;
+    and how many are searched together at most, to batch windows of similar length."""
+
+    lines: Callable[[], Iterable[str]]
+    n_texts: int | None = None
+    grouped: int = 2048
+
+    def ranges(self, first: int = 0) -> Iterator[pa.Table]:
+        """Ranges of texts, a column `text`, from a first text on; each knows the number of its first."""
+        texts: list[str] = []
+        letters = 0
+        for line in islice(self.lines(), first, None):
+            if texts and (len(texts) == self.grouped or letters + len(line) > _LETTERS):
+                yield _range(texts, first)
+                texts, letters, first = [], 0, first + len(texts)
+            texts.append(line)
+            letters += len(line)
+        if texts:
+            yield _range(texts, first)
 
 
 class Window(NamedTuple):
@@ -21,29 +49,37 @@ class Window(NamedTuple):
     ids: list[int]
 
 
-def windows(
-    model: LanguageModel, lines: Iterable[str], longest: int, number: int = 0, place: int = 0
-) -> Iterator[Window]:
-    """All windows of the texts in their order, from the one on that has this number and place."""
-    text, begin = winners.text_and_part(place)
-    for group in _groups(lines, text):
-        for ids in model.encode_batch(group):
-            for part in range(begin, len(range(0, len(ids), longest - 1))):
+def _range(texts: list[str], first: int) -> pa.Table:
+    text = pa.array(texts, pa.large_string())
+    return pa.table({"text": text}).replace_schema_metadata({_FIRST: str(first)})
+
+
+def first_of(texts: pa.Table) -> int:
+    """The number of the first text of a range."""
+    return int(texts.schema.metadata[_FIRST])
+
+
+def windows(model: LanguageModel, texts: pa.Table, longest: int, number: int = 0) -> Iterator[Window]:
+    """All windows of a range of texts in their order, numbered from there on."""
+    text = first_of(texts)
+    for start in range(0, len(texts), _TOKENISED):
+        for ids in model.encode_batch(texts["text"].slice(start, _TOKENISED).to_pylist()):
+            for part in range(len(range(0, len(ids), longest - 1))):
                 yield Window(number, winners.place(text, part), _cut(model, ids, longest, part))
                 number += 1
-            text, begin = text + 1, 0
+            text += 1
 
 
 def again(
-    model: LanguageModel, lines: Iterable[str], longest: int, wanted: Iterable[tuple[int, int]]
-) -> Iterator[Window]:
-    """The windows with these numbers and places, in their order; only their texts are cut into tokens.
+    model: LanguageModel, lines: Iterable[str], longest: int, wanted: Iterable[int]
+) -> Iterator[list[int]]:
+    """The ids of the windows at these places, in their order; only their texts are cut into tokens.
 
     Raises PipelineError where there is no such window any more.
     """
     texts = enumerate(lines)
     read, ids = -1, []
-    for number, place in wanted:
+    for place in wanted:
         text, part = winners.text_and_part(place)
         if read < text:
             line = next((line for read, line in texts if read == text), "")
@@ -51,7 +87,7 @@ def again(
         window = _cut(model, ids, longest, part)
         if len(window) == 1:
             raise changed()
-        yield Window(number, place, window)
+        yield window
 
 
 def changed() -> PipelineError:
@@ -62,19 +98,3 @@ def changed() -> PipelineError:
 def _cut(model: LanguageModel, ids: list[int], longest: int, part: int) -> list[int]:
     start = part * (longest - 1)
     return [model.bos_id, *ids[start : start + longest - 1]]
-
-
-def _groups(lines: Iterable[str], first: int) -> Iterator[list[str]]:
-    """Texts from a first one on, some together."""
-    group: list[str] = []
-    letters = 0
-    for text, line in enumerate(lines):
-        if text < first:
-            continue
-        if group and (len(group) == _TEXTS or letters + len(line) > _LETTERS):
-            yield group
-            group, letters = [], 0
-        group.append(line)
-        letters += len(line)
-    if group:
-        yield group

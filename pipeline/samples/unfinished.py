@@ -21,16 +21,20 @@ from pipeline.output import tell
 from pipeline.tables import disk
 
 _RANGE = "range"  # the size of the file and its checksum, beside the arrays
+_PURPOSE = "purpose"  # what they are of
 
 
 class Unfinished:
     """What there is of something unfinished; kept in `folder`, else only while the process lives.
 
-    It is saved every `every_s` seconds at most. Raises StoreError where the folder cannot be written.
+    It is saved every `every_s` seconds at most. What was saved for another `purpose` counts as nothing.
+    Raises StoreError where the folder cannot be written.
     """
 
-    def __init__(self, folder: Path | None = None, every_s: float = 30.0) -> None:
-        self._every_s, self._saved = every_s, time.monotonic()
+    def __init__(self, folder: Path | None = None, every_s: float = 30.0, purpose: str = "") -> None:
+        self.purpose = purpose
+        self._every_s, self._start = every_s, time.monotonic()
+        self._saved: dict[str, float] = {}  # when, by name
         self._folder = folder if folder and self._is_ours(folder) else None
         self._where = folder.parent if folder else Path(tempfile.gettempdir())
         self._file = self._opened()
@@ -67,7 +71,9 @@ class Unfinished:
             return None
         try:
             with np.load(path) as found:
-                arrays = {each: found[each] for each in found.files}
+                if str(found[_PURPOSE]) != self.purpose:
+                    return None
+                arrays = {each: found[each] for each in found.files if each != _PURPOSE}
             size, crc = (int(each) for each in arrays.pop(_RANGE))
             if self._checksum(size) != crc:
                 raise ValueError("what it stands for has changed")
@@ -87,10 +93,9 @@ class Unfinished:
             start, crc = start + len(part), zlib.crc32(part, crc)
         return crc
 
-    @property
-    def due(self) -> bool:
-        """Whether it is time to save."""
-        return time.monotonic() - self._saved >= self._every_s
+    def due(self, name: str) -> bool:
+        """Whether it is time to save the arrays of a name."""
+        return time.monotonic() - self._saved.get(name, self._start) >= self._every_s
 
     def save(self, name: str, **arrays: np.ndarray) -> None:
         """Replace the arrays of a name; they stand for the file as it is now."""
@@ -100,10 +105,11 @@ class Unfinished:
                 os.fsync(self._file)
                 new = self._folder / f"{name}.new"
                 with new.open("wb") as file:
-                    every = {**arrays, _RANGE: np.array([self.size, self._crc])}
+                    facts = {_RANGE: np.array([self.size, self._crc]), _PURPOSE: np.array(self.purpose)}
+                    every = {**arrays, **facts}
                     np.savez(file, allow_pickle=False, **every)
                 disk.put(new, self._folder / f"{name}.npz")
-        self._saved = time.monotonic()
+        self._saved[name] = time.monotonic()
 
     def append(self, data: bytes) -> int:
         """Write at the end of the file; where that begins."""

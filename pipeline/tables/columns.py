@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import and_
+
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.tables.schema import Column
 
@@ -25,6 +30,7 @@ def nullable(name: str, kind: pa.DataType, doc: str) -> Column:
 NEURON = (
     column("model", pa.string(), "name of the language model"),
     column("layer", pa.int32(), "layer, 0-based"),
+    column("sign", pa.string(), "end of the neuron: positive, or negative with values of the other sign"),
     column("neuron", pa.int32(), "MLP neuron in its layer, 0-based"),
 )
 SAMPLE = (*NEURON, column("rank", pa.int32(), "rank of the sample, 0 activates most"))
@@ -34,9 +40,16 @@ VARIANT = (
         "variant", pa.int32(), "number among the variants of its MAP, a block for each word; 0: baseline"
     ),
 )
-NEURON_KEY = ("model", "layer", "neuron")
+LAYER_KEY = ["model", "layer", "sign"]  # of one end of a layer's neurons
+NEURON_KEY = (*LAYER_KEY, "neuron")
 SAMPLE_KEY = (*NEURON_KEY, "rank")
 VARIANT_KEY = (*SAMPLE_KEY, "variant")
+
+
+def of_layer(place: Iterable[object]) -> pc.Expression:
+    """Whether a row is of one model, layer and end."""
+    return reduce(and_, [pc.field(name) == each for name, each in zip(LAYER_KEY, place, strict=True)])
+
 
 AVERAGES = (
     *NEURON,

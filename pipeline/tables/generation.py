@@ -43,7 +43,7 @@ _GROUP = column("number", pa.int32(), "of the group, as in groups")
 TABLES = (
     Table(
         "marked",
-        "one row per (model, layer, neuron, rank)",
+        "one row per (model, layer, sign, neuron, rank)",
         SAMPLE_KEY,
         (
             *SAMPLE,
@@ -56,7 +56,7 @@ TABLES = (
     ),
     Table(
         "evidence",
-        "one row per (model, layer, neuron)",
+        "one row per (model, layer, sign, neuron)",
         NEURON_KEY,
         (
             *NEURON,
@@ -67,7 +67,7 @@ TABLES = (
     ),
     Table(
         "windows",
-        "one row per (model, layer, neuron, window); none unless descriptions are scored",
+        "one row per (model, layer, sign, neuron, window); none unless descriptions are scored",
         (*NEURON_KEY, "window"),
         (
             *NEURON,
@@ -84,7 +84,7 @@ TABLES = (
     ),
     Table(
         "descriptions",
-        "one row per (model, layer, neuron)",
+        "one row per (model, layer, sign, neuron)",
         NEURON_KEY,
         (
             *NEURON,
@@ -93,7 +93,7 @@ TABLES = (
     ),
     Table(
         "covered",
-        "one row per (model, layer, neuron) described without a language model",
+        "one row per (model, layer, sign, neuron) described without a language model",
         NEURON_KEY,
         (
             *NEURON,
@@ -102,19 +102,19 @@ TABLES = (
     ),
     Table(
         "group_evidence",
-        "one row per (model, layer, neuron, number)",
+        "one row per (model, layer, sign, neuron, number)",
         (*NEURON_KEY, "number"),
         (*NEURON, _GROUP, *_PHRASES),
     ),
     Table(
         "group_descriptions",
-        "one row per (model, layer, neuron, number)",
+        "one row per (model, layer, sign, neuron, number)",
         (*NEURON_KEY, "number"),
         (*NEURON, _GROUP, *_SAID),
     ),
     Table(
         "judgements",
-        "one row per (model, layer, neuron, control, method, part)",
+        "one row per (model, layer, sign, neuron, control, method, part)",
         (*NEURON_KEY, "control", "described", "method", "part"),
         (
             *NEURON,
@@ -130,7 +130,7 @@ TABLES = (
     ),
     Table(
         "scores",
-        "one row per (model, layer, neuron, control, method)",
+        "one row per (model, layer, sign, neuron, control, method)",
         (*NEURON_KEY, "control", "method"),
         (
             *NEURON,

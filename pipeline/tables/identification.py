@@ -48,7 +48,7 @@ TABLES = (
     ),
     Table(
         "vectors",
-        "one row per (model, layer, neuron, rank)",
+        "one row per (model, layer, sign, neuron, rank)",
         SAMPLE_KEY,
         (
             *SAMPLE,
@@ -60,7 +60,7 @@ TABLES = (
     ),
     Table(
         "similarity",
-        "one row per (model, layer, neuron)",
+        "one row per (model, layer, sign, neuron)",
         NEURON_KEY,
         (
             *NEURON,
@@ -73,7 +73,7 @@ TABLES = (
     ),
     Table(
         "mat_words",
-        "one row per (model, layer, neuron, rank)",
+        "one row per (model, layer, sign, neuron, rank)",
         SAMPLE_KEY,
         (
             *SAMPLE,
@@ -88,7 +88,7 @@ TABLES = (
     ),
     Table(
         "likeness",
-        "one row per (model, layer, neuron, test)",
+        "one row per (model, layer, sign, neuron, test)",
         (*NEURON_KEY, "test"),
         (
             *NEURON,
@@ -100,7 +100,7 @@ TABLES = (
     ),
     Table(
         "dominance",
-        "one row per (model, layer, neuron, test) where something has a share of the activation",
+        "one row per (model, layer, sign, neuron, test) where something has a share of the activation",
         (*NEURON_KEY, "test"),
         (
             *NEURON,
@@ -135,7 +135,7 @@ TABLES = (
     ),
     Table(
         "chances",
-        "one row per (model, layer, neuron, test)",
+        "one row per (model, layer, sign, neuron, test)",
         (*NEURON_KEY, "test"),
         (
             *NEURON,
@@ -151,7 +151,7 @@ TABLES = (
     ),
     Table(
         "candidates",
-        "one row per (model, layer, neuron)",
+        "one row per (model, layer, sign, neuron)",
         NEURON_KEY,
         (
             *NEURON,

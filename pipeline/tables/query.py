@@ -1,16 +1,18 @@
 """One SELECT of `sql/` over tables in memory or in Parquet files.
 
 A file's head says what it reads and writes and which parameters it takes; nothing else is visible
-to it: no Python variable and no other table.
+to it: no Python variable and no other table, only the macros of `sql/prelude.sql`.
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ class Query:
 
     `note` is a SELECT of one text over the tables it reads and the one it writes: what was left out, why.
     `check` is one over the tables it reads: why the stage cannot be run; no row or null where it can.
+    `macros` are statements that make the macros it may call.
     """
 
     path: Path
@@ -42,14 +45,17 @@ class Query:
     threads: int | None = None
     note: str | None = None
     check: str | None = None
+    macros: str = ""
 
     @property
     def code(self) -> str:
-        """What decides rows: the statement without comments and layout, and its number of threads."""
-        return f"{self.threads} {bare(self.text)}"
+        """What decides rows: the statement without comments and layout, the macros that it calls, and its
+        number of threads."""
+        return " ".join([str(self.threads), bare(self.text), *_called(self.text, self.macros)])
 
 
 _HEAD = re.compile(r"(?m)^-- (reads|writes|grain|params|threads|note|check):\s+(.+(?:\n--  .+)*)")
+_MACRO = re.compile(r"(?ms)^(create or replace macro (\w+)\(.*?;)$")
 _LITERAL_OR_GAP = re.compile(r"(?s)('(?:[^']|'')*'|\"[^\"]*\")|(?:--[^\n]*|/\*.*?\*/|\s)+")
 
 
@@ -68,12 +74,34 @@ def query(file: str) -> Query:
         threads=int(head["threads"]) if "threads" in head else None,
         note=head.get("note"),
         check=head.get("check"),
+        macros=prelude(),
     )
 
 
 def views() -> list[Query]:
-    """The views of `sql/views/`, by name."""
-    return [query(f"views/{path.name}") for path in sorted((resource("sql") / "views").glob("*.sql"))]
+    """The views of `sql/views/`, each after those that it reads."""
+    found = {path.stem: query(f"views/{path.name}") for path in (resource("sql") / "views").glob("*.sql")}
+    reads = {name: sorted(found[name].reads) for name in sorted(found)}
+    return [found[name] for name in TopologicalSorter(reads).static_order() if name in found]
+
+
+@cache
+def prelude() -> str:
+    """Statements that make the macros of which stages and views are written."""
+    return (resource("sql") / "prelude.sql").read_text(encoding="utf-8")
+
+
+def _called(text: str, macros: str) -> list[str]:
+    """The macros that a statement calls, and that these call, as `bare` gives them."""
+    known = {name: bare(macro) for macro, name in _MACRO.findall(macros)}
+    found: dict[str, str] = {}
+    todo = [bare(text)]
+    while todo:
+        words = set(re.findall(r"\w+(?=\()", todo.pop()))
+        new = {name: macro for name, macro in known.items() if name in words and name not in found}
+        found |= new
+        todo += new.values()
+    return sorted(found.values())
 
 
 def bare(text: str) -> str:
@@ -89,7 +117,7 @@ def bare(text: str) -> str:
 
 
 def connect() -> duckdb.DuckDBPyConnection:
-    """A database in memory that sees only the tables that are registered with it."""
+    """A database in memory that sees only the macros and the tables that are registered with it."""
     con = duckdb.connect(
         config={
             "python_enable_replacements": False,
@@ -97,15 +125,28 @@ def connect() -> duckdb.DuckDBPyConnection:
             "temp_directory": tempfile.gettempdir(),
         }
     )
+    con.execute(prelude())
     # a stage prints its own line; in a notebook without ipywidgets there is no bar, and none can be set
     if con.execute("select current_setting('enable_progress_bar')").fetchall()[0][0]:
         con.execute("set enable_progress_bar = false")
     return con
 
 
-def parquet(con: duckdb.DuckDBPyConnection, file: Path) -> duckdb.DuckDBPyRelation:
-    """The rows of one file; characters of its name that DuckDB takes for a pattern stand for themselves."""
-    return con.read_parquet(re.sub(r"([*?\[])", r"[\1]", str(file)))
+def parquet(
+    con: duckdb.DuckDBPyConnection, *files: Path, file_row_number: bool = False
+) -> duckdb.DuckDBPyRelation:
+    """The rows of some files, one after the other; characters of their names that DuckDB takes for a
+    pattern stand for themselves."""
+    names = [re.sub(r"([*?\[])", r"[\1]", str(file)) for file in files]
+    return con.read_parquet(names, file_row_number=file_row_number)
+
+
+def joined(con: duckdb.DuckDBPyConnection, table: str, files: Sequence[Path]) -> duckdb.DuckDBPyRelation:
+    """The rows of a table of several layers; what layers share stands there once."""
+    rows = parquet(con, *files)
+    if len(files) == 1 or TABLES[table].of_layers:
+        return rows
+    return con.from_arrow(TABLES[table].once(rows.to_arrow_table()))
 
 
 def stream(

@@ -10,7 +10,7 @@ from pipeline.tables.schema import Table
 TABLES = (
     Table(
         "feature_neurons",
-        "one row per (model, layer, neuron)",
+        "one row per (model, layer, sign, neuron)",
         NEURON_KEY,
         (
             *NEURON,

@@ -20,7 +20,7 @@ from pipeline.tables.schema import Column, Table
 TABLES = (
     Table(
         "pages",
-        "one row per (model, layer, neuron) asked for; none for a scan",
+        "one row per (model, layer, sign, neuron) asked for; none for a scan",
         NEURON_KEY,
         (
             *NEURON,
@@ -38,7 +38,7 @@ TABLES = (
     ),
     Table(
         "samples",
-        "one row per (model, layer, neuron, rank)",
+        "one row per (model, layer, sign, neuron, rank)",
         SAMPLE_KEY,
         (
             *SAMPLE,
@@ -69,7 +69,7 @@ TABLES = (
     ),
     Table(
         "maps",
-        "one row per (model, layer, neuron, rank)",
+        "one row per (model, layer, sign, neuron, rank)",
         SAMPLE_KEY,
         (
             *SAMPLE,

@@ -40,6 +40,18 @@ class Table:
         return pa.schema([pa.field(c.name, c.type, nullable=c.null) for c in self.columns])
 
     @property
+    def of_layers(self) -> bool:
+        """Whether each layer has rows of its own."""
+        return "layer" in self.key
+
+    def once(self, data: pa.Table) -> pa.Table:
+        """The first row of each key, in the order of their keys."""
+        numbered = data.select(self.key).append_column("place", pa.array(range(len(data)), pa.int64()))
+        first = numbered.group_by(list(self.key)).aggregate([("place", "min")])
+        by_key = [(name, "ascending") for name in self.key]
+        return data.take(first["place_min"]).sort_by(by_key)
+
+    @property
     def kept(self) -> pa.Schema:
         """What is kept of a row for all runs: the fingerprint of what decides it, and all columns that are
         not the table's key."""
@@ -52,11 +64,7 @@ class Table:
         Checked are column names and order, types, nulls and finite values (in lists too), and that no key
         stands twice.
         """
-        expected = [c.name for c in self.columns]
-        if data.column_names != expected:
-            raise TableError(f"{self.name}: columns are {data.column_names}, expected {expected}")
-        for column in self.columns:
-            _check_column(f"{self.name}.{column.name}", column, data[column.name])
+        self._check_columns(data)
         if self._is_ascending(data):
             return
         distinct = data.select(self.key).group_by(list(self.key)).aggregate([])
@@ -70,11 +78,18 @@ class Table:
         keys do not ascend from those before it."""
         last = None
         for part in parts:
-            self.check(part)
+            self._check_columns(part)
             if not self._is_ascending(part if last is None else pa.concat_tables([last, part])):
                 raise TableError(f"{self.name}: rows are not in the order of {', '.join(self.key)}")
             last = part.slice(len(part) - 1) if len(part) else last
             yield part
+
+    def _check_columns(self, data: pa.Table) -> None:
+        expected = [c.name for c in self.columns]
+        if data.column_names != expected:
+            raise TableError(f"{self.name}: columns are {data.column_names}, expected {expected}")
+        for column in self.columns:
+            _check_column(f"{self.name}.{column.name}", column, data[column.name])
 
     def _is_ascending(self, data: pa.Table) -> bool:
         """Whether each row's key is above that of the row before it."""

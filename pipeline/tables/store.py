@@ -10,14 +10,12 @@ in `<key>.damaged/`. `<folder>/<table>/kept/` holds expensive rows, by what deci
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +27,11 @@ import pyarrow.parquet as pq
 from pipeline import tables
 from pipeline.errors import DamagedError, StoreError, TableError, lacks_memory, short_of_memory
 from pipeline.output import tell
-from pipeline.tables import disk, fingerprint
+from pipeline.tables import disk, fingerprint, writing
 
 _MANY_FILES = 64
 _STALE_S = 24 * 3600
 _FORGOTTEN_S = 30 * _STALE_S
-_GROUP_BYTES = 32 * 2**20
 _PART = "part-00000.parquet"
 _LOCK = ".lock"
 _FACTS = ("made_of", "created", "warnings", "rows", "files")  # what every manifest says
@@ -72,7 +69,7 @@ class Store:
 
     def _manifest(self, table: str, key: str) -> dict[str, Any] | None:
         path = self.manifest_path(table, key)
-        with _readable(path):
+        with readable(path):
             try:
                 manifest = json.loads(path.read_bytes())
                 if missing := [name for name in _FACTS if name not in manifest]:
@@ -83,7 +80,7 @@ class Store:
             except (ValueError, KeyError, TypeError, AttributeError) as exc:
                 raise DamagedError(_damaged(path, exc)) from exc
         for file, size in sizes.items():
-            with _readable(file):
+            with readable(file):
                 if file.stat().st_size != size:
                     raise DamagedError(_damaged(file, "its size has changed"))
         return manifest
@@ -106,7 +103,7 @@ class Store:
         manifest, file = self._manifest(table, key), self.path(table, key) / _PART
         if manifest is None:
             return None
-        with _readable(file):
+        with readable(file):
             if _facts(file) != manifest["files"].get(_PART):
                 raise DamagedError(_damaged(file, "its checksum has changed"))
         return file
@@ -131,27 +128,33 @@ class Store:
                 return str(exc)
 
     def write(
-        self, table: str, key: str, data: pa.Table | Iterator[pa.Table], manifest: dict[str, Any]
+        self,
+        table: str,
+        key: str,
+        data: pa.Table | Iterator[pa.Table],
+        manifest: dict[str, Any] | Callable[[Path], dict[str, Any]],
     ) -> None:
         """Check `data` against its schema and write it; the table is there once it is whole.
 
-        Data in parts have to come in the order of their keys. The seconds that this takes are added to the
-        manifest's. What was written is read back before it counts.
+        Data in parts have to come in the order of their keys. The manifest may be told by what was written,
+        given as a file. The seconds that this takes are added to the manifest's. What was written is read
+        back before it counts.
         """
         start = time.monotonic()
         if isinstance(data, pa.Table):
             parts = iter([tables.check(table, data)])
         else:
             parts = tables.TABLES[table].in_order(data)
-        with disk.told(self.folder):
+        with writing.making_apart(), disk.told(self.folder):
             disk.make(self.folder / table)
             temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=self.folder / table))
             try:
-                rows = _write(parts, tables.TABLES[table].schema, temporary / _PART)
-                _read_back(temporary / _PART, rows)
+                rows = writing.write(writing.made(parts), tables.TABLES[table].schema, temporary / _PART)
+                writing.read_back(temporary / _PART, rows)
+                told = manifest(temporary / _PART) if callable(manifest) else manifest
                 made = dict(rows=rows, files={_PART: _facts(temporary / _PART)})
-                made["seconds"] = round(manifest.get("seconds", 0.0) + time.monotonic() - start, 3)
-                text = json.dumps({**manifest, **made}, indent=2)
+                made["seconds"] = round(told.get("seconds", 0.0) + time.monotonic() - start, 3)
+                text = json.dumps({**told, **made}, indent=2)
                 (temporary / "manifest").write_text(text + "\n")
                 self._place(table, key, temporary)
                 shutil.rmtree(self.unfinished(table, key), ignore_errors=True)
@@ -175,45 +178,56 @@ class Store:
     @contextmanager
     def _unmoved(self) -> Iterator[None]:
         """No run moves anything in the store meanwhile; nothing need be writable."""
-        with _readable(self.folder / _LOCK), disk.locked(self.folder / _LOCK, shared=True):
+        with readable(self.folder / _LOCK), disk.locked(self.folder / _LOCK, shared=True):
             yield
 
-    def kept(self, table: str, kept_as: str) -> pa.Table:
-        """Expensive rows of a table that were kept by any run, by the `key` of what decides them.
+    def kept(self, table: str, kept_as: str, names: list[str] | None = None) -> pa.Table:
+        """Expensive rows of a table that were kept by any run, by the `key` of what decides them; only some
+        columns of them where `names` are given.
 
         `kept_as` stands for what their key does not cover. A damaged file is reported and set aside, so
         that its rows are made again.
         """
         schema = tables.TABLES[table].kept
+        schema = pa.schema([schema.field(name) for name in names or schema.names])
         parts = [schema.empty_table()]
         for path in self.kept_files(table, kept_as):
-            try:
-                parts.append(_grown(path, schema))
-            except DamagedError as exc:
-                if not path.exists():  # another run has just gathered it into a larger one
-                    return self.kept(table, kept_as)
+            part = self._kept(path, schema)
+            if part is None and not _damaged_aside(path).exists():  # another run has just gathered it
+                return self.kept(table, kept_as, names)
+            parts.append(part or schema.empty_table())
+        return pa.concat_tables(parts)
+
+    def _kept(self, path: Path, schema: pa.Schema) -> pa.Table | None:
+        """The rows of a file of kept rows; None where it is not there, or was damaged and is set aside."""
+        try:
+            return _grown(path, schema)
+        except DamagedError as exc:
+            if path.exists():
                 tell(f"WARNING: {exc}")
                 with disk.told(self.folder), suppress(FileNotFoundError):  # another run set it aside
-                    path.replace(path.with_suffix(".damaged"))
-        return pa.concat_tables(parts).combine_chunks()
+                    path.replace(_damaged_aside(path))
+            return None
 
-    def keep(self, table: str, kept_as: str, data: pa.Table) -> None:
+    def keep(self, table: str, kept_as: str, data: pa.Table | Iterator[pa.Table]) -> None:
         """Keep expensive rows of a table, `key` first, in a file of their own."""
-        folder = self.folder / table / "kept" / kept_as
-        with disk.told(self.folder):
+        folder, schema = self.folder / table / "kept" / kept_as, tables.TABLES[table].kept
+        parts = (part.cast(schema) for part in ([data] if isinstance(data, pa.Table) else data))
+        with writing.making_apart(), disk.told(self.folder):
             disk.make(folder)
             temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
             try:
-                _read_back(temporary / _PART, _write(iter([data]), data.schema, temporary / _PART))
+                rows = writing.write(writing.made(parts), schema, temporary / _PART)
+                writing.read_back(temporary / _PART, rows)
                 disk.put(temporary / _PART, folder / f"{uuid.uuid4().hex}.parquet")
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
 
     def gather(self, table: str, kept_as: str) -> None:
         """Put the rows of many small files of kept rows into one."""
-        paths = self.kept_files(table, kept_as)
+        paths, schema = self.kept_files(table, kept_as), tables.TABLES[table].kept
         if len(paths) > _MANY_FILES:
-            self.keep(table, kept_as, self.kept(table, kept_as))
+            self.keep(table, kept_as, filter(None, (self._kept(path, schema) for path in paths)))
             for path in paths:
                 path.unlink(missing_ok=True)
 
@@ -272,10 +286,14 @@ def _delete_old(path: Path, age_s: float) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
+def _damaged_aside(path: Path) -> Path:
+    return path.with_suffix(".damaged")
+
+
 def load(path: Path, table: str) -> pa.Table:
     """The rows of a table's Parquet file in its schema; raises DamagedError where it has others."""
     schema = tables.TABLES[table].schema
-    with _readable(path):
+    with readable(path):
         data = pq.ParquetFile(path, page_checksum_verification=True).read()
         if data.schema.names != schema.names:
             raise ValueError(f"columns are {data.schema.names}, expected {schema.names}")
@@ -284,7 +302,7 @@ def load(path: Path, table: str) -> pa.Table:
 
 def _grown(path: Path, schema: pa.Schema) -> pa.Table:
     """Kept rows in a schema that may have gained or lost columns since they were kept."""
-    with _readable(path):
+    with readable(path):
         found = pq.ParquetFile(path, page_checksum_verification=True).read()
         if missing := [f.name for f in schema if f.name not in found.schema.names and not f.nullable]:
             raise ValueError(f"it lacks {', '.join(missing)}")
@@ -293,55 +311,12 @@ def _grown(path: Path, schema: pa.Schema) -> pa.Table:
         return pa.table(dict(zip(schema.names, columns, strict=True))).cast(schema)
 
 
-def _write(parts: Iterator[pa.Table], schema: pa.Schema, path: Path) -> int:
-    """Write the parts of a table, in row groups for which a reader needs little memory; return its rows.
-
-    The next part is made while one is written. Floats are seldom equal; a dictionary only takes longer.
-    """
-    rows, pending = 0, None
-    with (
-        pq.ParquetWriter(
-            path,
-            schema,
-            compression="zstd",
-            write_page_checksum=True,
-            use_dictionary=[_leaf(field) for field in schema if not _is_float(field.type)],
-        ) as writer,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        for part in parts:
-            if pending:
-                pending.result()
-            group = max(1, _GROUP_BYTES * len(part) // max(1, part.nbytes))
-            pending = pool.submit(writer.write_table, part, group)
-            rows += len(part)
-        if pending:
-            pending.result()
-    return rows
-
-
-def _is_float(kind: pa.DataType) -> bool:
-    return pa.types.is_floating(kind.value_type if pa.types.is_list(kind) else kind)
-
-
-def _leaf(field: pa.Field) -> str:
-    """The name of a column's values in Parquet."""
-    return f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
-
-
 def _facts(path: Path) -> dict[str, Any]:
     return {"bytes": path.stat().st_size, "sha256": fingerprint.sha256(path)}
 
 
-def _read_back(path: Path, rows: int) -> None:
-    """Raise OSError where a file that was just written does not hold these rows."""
-    found = pq.read_metadata(path).num_rows
-    if found != rows:
-        raise OSError(errno.EIO, f"{found} of {rows} rows are there after writing")
-
-
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
     """Tell apart why a file cannot be read: it is damaged, the machine failed, or memory is short."""
     try:
         yield

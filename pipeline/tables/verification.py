@@ -9,14 +9,17 @@ from pipeline.tables.columns import (
     INTEGERS,
     NEURON,
     NEURON_KEY,
+    SAMPLE,
+    SAMPLE_KEY,
     SCORES,
     SURE,
+    TEXTS,
     VARIANT,
     VARIANT_KEY,
     column,
     nullable,
 )
-from pipeline.tables.schema import Table
+from pipeline.tables.schema import Column, Table
 
 TABLES = (
     Table(
@@ -36,27 +39,34 @@ TABLES = (
         ),
     ),
     Table(
-        "variants",
-        "one row per (model, layer, neuron, rank, variant)",
-        VARIANT_KEY,
+        "places",
+        "one row per (model, layer, sign, neuron, rank, place)",
+        (*SAMPLE_KEY, "place"),
         (
-            *VARIANT,
-            column("kind", pa.string(), "baseline, synonym, relative or control"),
-            nullable("word_index", pa.int32(), "the word replaced; null for the baseline"),
-            nullable("word", pa.string(), "that word in lower case"),
-            nullable("replacement", pa.string(), "what stands there now, blank and casing kept"),
+            *SAMPLE,
+            column("place", pa.int32(), "word_index + 1 of the word replaced; 0: the MAP as it is"),
+            nullable("word", pa.string(), "that word in lower case; null for the MAP as it is"),
+            nullable("blank", pa.string(), "what stands before it, and before each replacement"),
             nullable("first_token", pa.int32(), "first token replaced"),
             nullable("end_token", pa.int32(), "one past the last token replaced"),
             column("phrase_start", pa.int32(), "first token of the MAP in the sample"),
             column("phrase_end", pa.int32(), "one past its last token in the sample"),
-            column("phrase", pa.string(), "the MAP with the replacement"),
             nullable("is_mat", pa.bool_(), "the word replaced holds the MAT"),
             nullable("upto_mat", pa.bool_(), "the word replaced starts at or before the MAT"),
+            column("variants", INTEGERS, "numbers of the variants, which ascend; 0: the MAP as it is"),
+            Column(
+                "replacements",
+                TEXTS,
+                "what stands there in each, casing kept: synonyms, relatives, controls",
+                null_items=True,
+            ),
+            column("n_synonyms", pa.int32(), "how many of them are synonyms"),
+            column("n_relatives", pa.int32(), "how many of those after the synonyms are relatives"),
         ),
     ),
     Table(
         "encodings",
-        "one row per (model, layer, neuron, rank, variant)",
+        "one row per (model, layer, sign, neuron, rank, variant)",
         VARIANT_KEY,
         (
             *VARIANT,
@@ -79,7 +89,7 @@ TABLES = (
     ),
     Table(
         "activations",
-        "one row per (model, layer, neuron, rank, variant)",
+        "one row per (model, layer, sign, neuron, rank, variant)",
         VARIANT_KEY,
         (
             *VARIANT,
@@ -100,7 +110,7 @@ TABLES = (
     ),
     Table(
         "retentions",
-        "one row per (model, layer, neuron, rank, variant)",
+        "one row per (model, layer, sign, neuron, rank, variant)",
         VARIANT_KEY,
         (
             *VARIANT,
@@ -116,7 +126,7 @@ TABLES = (
     ),
     Table(
         "substitution",
-        "one row per (model, layer, neuron) whose MATs' words could be replaced",
+        "one row per (model, layer, sign, neuron) whose MATs' words could be replaced",
         NEURON_KEY,
         (
             *NEURON,
@@ -127,16 +137,27 @@ TABLES = (
             column("p", pa.float64(), "chance of it if related words and controls are alike to the neuron"),
         ),
     ),
-    Table("averages", "one row per (model, layer, neuron)", NEURON_KEY, AVERAGES),
+    Table(
+        "unreplaced",
+        "one row per (model, layer, sign, neuron) of whose MAPs no word could be replaced",
+        NEURON_KEY,
+        (
+            *NEURON,
+            column("n_words", pa.int32(), "words of its distinct MAPs"),
+            column("n_replaceable", pa.int32(), "those with letters only and tokens of their own"),
+            column("reason", pa.string(), "why none of them could be replaced"),
+        ),
+    ),
+    Table("averages", "one row per (model, layer, sign, neuron)", NEURON_KEY, AVERAGES),
     Table(
         "normalised",
-        "one row per (model, layer, neuron)",
+        "one row per (model, layer, sign, neuron)",
         NEURON_KEY,
         (*NEURON, *SCORES),
     ),
     Table(
         "verdicts",
-        "one row per (model, layer, neuron)",
+        "one row per (model, layer, sign, neuron)",
         NEURON_KEY,
         (
             *NEURON,
@@ -153,5 +174,5 @@ TABLES = (
             column("ranks", INTEGERS, "the ranks of the MAPs that show what it stands for"),
         ),
     ),
-    Table("selected", "one row per (model, layer, neuron)", NEURON_KEY, (*NEURON, *SCORES, *SURE)),
+    Table("selected", "one row per (model, layer, sign, neuron)", NEURON_KEY, (*NEURON, *SCORES, *SURE)),
 )

@@ -24,10 +24,10 @@ from pipeline.tables.schema import Column, Table
 TABLES = (
     Table(
         "funnel",
-        "one row per (model, layer, step)",
-        ("model", "layer", "step"),
+        "one row per (model, layer, sign, step)",
+        ("model", "layer", "sign", "step"),
         (
-            *NEURON[:2],
+            *NEURON[:3],
             column("step", pa.int32(), "place of the step, from 1"),
             column("what", pa.string(), "the neurons that are left after it"),
             column("neurons", pa.int32(), "their number"),
@@ -38,7 +38,7 @@ TABLES = (
     ),
     Table(
         "overview",
-        "one row per (model, layer, neuron) looked at: how far it came and why",
+        "one row per (model, layer, sign, neuron) looked at: how far it came and why",
         NEURON_KEY,
         (
             *NEURON,
@@ -68,7 +68,7 @@ TABLES = (
     ),
     Table(
         "near_misses",
-        "one row per (model, layer, neuron) that is not found and comes near",
+        "one row per (model, layer, sign, neuron) that is not found and comes near",
         NEURON_KEY,
         (
             *NEURON,
@@ -84,7 +84,7 @@ TABLES = (
     ),
     Table(
         "phrases",
-        "one row per (model, layer, neuron, rank)",
+        "one row per (model, layer, sign, neuron, rank)",
         SAMPLE_KEY,
         (
             *SAMPLE,
@@ -93,6 +93,25 @@ TABLES = (
             column("mat", pa.int32(), "place of the MAT among these tokens, from 0"),
             column("max_activation", pa.float32(), "activation at the MAT, raw units"),
             column("duplicate", pa.bool_(), "a higher-ranking MAP says nearly the same"),
+        ),
+    ),
+    Table(
+        "variants",
+        "one row per (model, layer, sign, neuron, rank, variant)",
+        VARIANT_KEY,
+        (
+            *VARIANT,
+            column("kind", pa.string(), "baseline, synonym, relative or control"),
+            nullable("word_index", pa.int32(), "the word replaced; null for the baseline"),
+            nullable("word", pa.string(), "that word in lower case"),
+            nullable("replacement", pa.string(), "what stands there now, blank and casing kept"),
+            nullable("first_token", pa.int32(), "first token replaced"),
+            nullable("end_token", pa.int32(), "one past the last token replaced"),
+            column("phrase_start", pa.int32(), "first token of the MAP in the sample"),
+            column("phrase_end", pa.int32(), "one past its last token in the sample"),
+            column("phrase", pa.string(), "the MAP with the replacement"),
+            nullable("is_mat", pa.bool_(), "the word replaced holds the MAT"),
+            nullable("upto_mat", pa.bool_(), "the word replaced starts at or before the MAT"),
         ),
     ),
     Table(
@@ -130,7 +149,7 @@ TABLES = (
     ),
     Table(
         "judged_windows",
-        "one row per (model, layer, neuron, window)",
+        "one row per (model, layer, sign, neuron, window)",
         (*NEURON_KEY, "window"),
         (
             *NEURON,

@@ -6,17 +6,18 @@ its original text. Measured rows are kept by (model, layer, ids, phrase, neuron)
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.config import Config
 from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Keep, Stage
 from pipeline.models import language_model
 from pipeline.tables import query
-from pipeline.tables.columns import SAMPLE_KEY
+from pipeline.tables.columns import SAMPLE_KEY, VARIANT_KEY
+from pipeline.tables.rows import Columns, Rows, counted
 from pipeline.verification import measurement
 
 # The version of the method: raised by hand when the same ids would give another activation, so that kept
@@ -27,11 +28,11 @@ _MEDIAN = 0.02  # pages were computed in bfloat16: medians of baselines differ b
 _SINGLE = 0.05  # and single values by up to 3 %
 
 
-def _asked(inputs: Inputs, settings: Config) -> pa.Table:
-    return inputs["encodings"]
+def _asked(inputs: Inputs, settings: Config) -> Rows:
+    return inputs.rows("encodings")
 
 
-def _shards(rows: pa.Table, wanted: pa.Array) -> Iterator[pa.Table]:
+def _shards(rows: Rows, wanted: pa.Array) -> Iterator[pa.Table]:
     """The wanted rows (a mask), those of one text together, with the phrases they belong to."""
     return measurement.by_text(rows, wanted, SHARD_ROWS)
 
@@ -42,23 +43,27 @@ def _worker(inputs: Inputs, settings: Config) -> Worker:
     measurement.tell(model, settings)
 
     def measured(shard: pa.Table) -> pa.Table:
-        return measurement.measure(shard, model, settings).add_column(0, "key", shard["key"])
+        found = measurement.measure(shard, model, settings).add_column(0, "key", shard["key"])
+        return found.filter(shard["wanted"])
 
     return measured
 
 
-def _note(data: pa.Table, inputs: Inputs, settings: Config) -> str:
-    counted = Counter(data["status"].to_pylist()).most_common()
-    return "; ".join(f"{n} {status}" for status, n in counted if status != "ok")
+def _note(data: Columns, inputs: Inputs, settings: Config) -> str:
+    return "; ".join(f"{n} {status}" for status, n in counted(data["status"]) if status != "ok")
 
 
-def _baselines(data: pa.Table, inputs: Inputs, settings: Config) -> list[str]:
+def _baselines(data: Columns, inputs: Inputs, settings: Config) -> list[str]:
     """A warning where baselines measured here differ from the source's.
 
     It shows a wrong model, a wrong hook or misread pages.
     """
-    names = [*SAMPLE_KEY, "max_activation"]
-    given = {"activations": data, "samples": inputs.columns("samples", names)}
+    first = pc.equal(data["variant"], 0)
+    names = (*VARIANT_KEY, "activation")
+    given = {
+        "activations": pa.table({name: data[name].filter(first) for name in names}),
+        "samples": inputs.file("samples"),
+    }
     differences = query.run(query.query("views/baseline_differences.sql"), given, {})
     if not len(differences):
         return []
@@ -76,7 +81,7 @@ def _baselines(data: pa.Table, inputs: Inputs, settings: Config) -> list[str]:
     return [
         f"activations measured here differ from the source's by {median:.1%} in the median, and in "
         f"{len(far)} of {len(rows)} texts by more than {_SINGLE:.0%} (model {settings.model_name}, layer "
-        f"{settings.layer}; worst: {worst}): is it the right model, layer and hook?"
+        f"{settings.one_layer}; worst: {worst}): is it the right model, layer and hook?"
     ]
 
 

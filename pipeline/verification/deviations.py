@@ -16,6 +16,7 @@ from pipeline.config import Config
 from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage
 from pipeline.models import language_model
+from pipeline.tables.rows import Columns
 from pipeline.verification import measurement
 
 _CHECKED = 512  # variants measured again, evenly spaced
@@ -23,11 +24,12 @@ _CHECKED = 512  # variants measured again, evenly spaced
 
 def _shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
     """One table: the variants to measure again, with the activation measured before."""
-    joined = inputs["encodings"].append_column("activation", inputs["activations"]["activation"])
-    valid = np.flatnonzero(joined["activation"].is_valid().to_numpy())
-    chosen = np.zeros(len(joined), bool)
+    measured = inputs.rows("activations")["activation"]
+    valid = np.flatnonzero(measured.is_valid().to_numpy())
+    chosen = np.zeros(len(measured), bool)
     chosen[valid[np.linspace(0, len(valid) - 1, min(_CHECKED, len(valid)), dtype=int)]] = True
-    yield from measurement.by_text(joined, pa.array(chosen), len(joined))
+    for found in measurement.by_text(inputs.rows("encodings"), pa.array(chosen), len(measured)):
+        yield found.append_column("activation", measured.take(found["place"]))
 
 
 def _worker(inputs: Inputs, settings: Config) -> Worker:
@@ -40,12 +42,13 @@ def _worker(inputs: Inputs, settings: Config) -> Worker:
         shard = shard.filter(pc.field("activation").is_valid() & pc.field("exact").is_valid())
         columns = [shard[name] for name in (*tables.TABLES["deviations"].key, "activation")]
         columns += [pa.array([settings.precision] * len(shard)), shard["exact"]]
-        return pa.Table.from_arrays(columns, schema=tables.TABLES["deviations"].schema)
+        found = pa.Table.from_arrays(columns, schema=tables.TABLES["deviations"].schema)
+        return found.sort_by([(name, "ascending") for name in tables.TABLES["deviations"].key])
 
     return compared
 
 
-def _note(data: pa.Table, inputs: Inputs, settings: Config) -> str:
+def _note(data: Columns, inputs: Inputs, settings: Config) -> str:
     """The relative deviation from float32 in the median, and in 1 of 100."""
     if not len(data):
         return ""

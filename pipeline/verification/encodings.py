@@ -1,6 +1,6 @@
 """The token ids of each variant, and how certain they are.
 
-In: `variants`, `samples`. Out: `encodings`. The ids of a text are found as in models/token_ids.py. The ids
+In: `places`, `samples`. Out: `encodings`. The ids of a text are found as in models/token_ids.py. The ids
 of a replacement are put into the word's place and compared with tokenising the text around it: where that
 gives other ids, those are used (`retokenised`), and where these cannot be separated from what surrounds
 them the variant is `lossy`.
@@ -9,7 +9,6 @@ them the variant is `lossy`.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,52 +20,41 @@ import pyarrow.compute as pc
 from pipeline import tables
 from pipeline.config import Config
 from pipeline.engine.engines import Worker
-from pipeline.engine.stage import Inputs, Stage
+from pipeline.engine.stage import Inputs, Stage, runs_of
 from pipeline.language import tokenised
 from pipeline.models import language_model
 from pipeline.models.language_model import LanguageModel
 from pipeline.models.pieces import Pieces
 from pipeline.models.token_ids import Identities
 from pipeline.tables.columns import SAMPLE_KEY
+from pipeline.tables.rows import Columns, counted
+from pipeline.verification import variants
 from pipeline.verification.placed import Placed, Splice
 
-_SPAN = ["variant", "replacement", "first_token", "end_token", "phrase_start", "phrase_end"]
-_SHARD_ROWS = 16384
+_SHARD_PLACES = 4096  # of some five variants each
 _OF_SAMPLE = ["text_id", "token_ids", "tokens", "text_start"]
-
-
-def _shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
-    """Runs of variants; each phrase is in one run."""
-    variants = inputs["variants"].select([*SAMPLE_KEY, *_SPAN])
-    starts = [*np.flatnonzero(variants["variant"].to_numpy() == 0).tolist(), len(variants)]
-    begin = 0
-    for stop in starts[1:]:
-        if stop - begin >= _SHARD_ROWS or stop == len(variants):
-            yield variants.slice(begin, stop - begin)
-            begin = stop
 
 
 def _worker(inputs: Inputs, settings: Config) -> Worker:
     """The function from variants to their ids; loads the model with its tokenizer."""
-    return Encoder(settings, language_model.load(settings, settings.precision), inputs["samples"])
+    encoder = Encoder(settings, language_model.load(settings, settings.precision))
+    samples = inputs.rows("samples", [*SAMPLE_KEY, *_OF_SAMPLE])
+    return lambda places: encoder(variants.of_places(places), samples.of_neurons(places))
 
 
 class Encoder:
     """Encodes variants of the texts of some samples."""
 
-    def __init__(self, settings: Config, model: LanguageModel, samples: pa.Table) -> None:
-        keys = (samples[name].to_pylist() for name in SAMPLE_KEY)
-        self.places = {key: i for i, key in enumerate(zip(*keys, strict=True))}
-        self.samples, self.n_ctx, self.pieces = samples.select(_OF_SAMPLE), model.n_ctx, Pieces(model)
-        self.identities = Identities(settings, model)
+    def __init__(self, settings: Config, model: LanguageModel) -> None:
+        self.n_ctx, self.pieces, self.identities = model.n_ctx, Pieces(model), Identities(settings, model)
 
-    def __call__(self, shard: pa.Table) -> pa.Table:
+    def __call__(self, shard: pa.Table, samples: pa.Table) -> pa.Table:
         """The rows of `encodings` for a shard of variants, in order; each phrase begins with the phrase as
-        it is, and the variants of one word follow each other."""
+        it is, and the variants of one word follow each other. Their texts are among `samples`."""
         self.pieces.forget()
         starts = np.flatnonzero(shard["variant"].to_numpy() == 0)
         stops = [*starts[1:].tolist(), len(shard)]
-        phrases = self._phrases(shard.take(pa.array(starts)))
+        phrases = self._phrases(shard.take(pa.array(starts)), samples)
         words = _Words.of(shard, self.pieces)
         asked = [_Asked(*each) for each in zip(phrases, starts.tolist(), stops, strict=True)]
         self.pieces.learn(text for each in asked for text in each.odd(words))
@@ -79,10 +67,10 @@ class Encoder:
         own = np.repeat(np.arange(len(phrases)), np.array(stops) - starts)
         return rows.table(shard, texts.take(pa.array(own)))
 
-    def _phrases(self, baselines: pa.Table) -> list[Placed]:
+    def _phrases(self, baselines: pa.Table, samples: pa.Table) -> list[Placed]:
         """The phrases of some baselines, what can be checked of them checked."""
-        keys = zip(*(baselines[name].to_pylist() for name in SAMPLE_KEY), strict=True)
-        own = self.samples.take(pa.array([self.places[key] for key in keys], pa.int64())).to_pylist()
+        places = {key: i for i, key in enumerate(_keys(samples))}
+        own = samples.take(pa.array([places[key] for key in _keys(baselines)], pa.int64())).to_pylist()
         spans = zip(baselines["phrase_start"].to_pylist(), baselines["phrase_end"].to_pylist(), strict=True)
         found = [
             Placed.of(sample, known, span, self.pieces)
@@ -92,6 +80,10 @@ class Encoder:
         for phrase in found:
             phrase.check(self.pieces)
         return found
+
+
+def _keys(rows: pa.Table) -> Iterator[tuple[Any, ...]]:
+    return zip(*(rows[name].to_pylist() for name in SAMPLE_KEY), strict=True)
 
 
 @dataclass(frozen=True)
@@ -248,17 +240,16 @@ class _Rows:
         return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def _note(data: pa.Table, inputs: Inputs, settings: Config) -> str:
-    by_tokens = "; ".join(f"{n:,} {how}" for how, n in Counter(data["tokens"].to_pylist()).most_common())
-    counted = Counter(data["status"].to_pylist()).most_common()
-    lost = "; ".join(f"{n} {status}" for status, n in counted if status != "ok")
+def _note(data: Columns, inputs: Inputs, settings: Config) -> str:
+    by_tokens = "; ".join(f"{n:,} {how}" for how, n in counted(data["tokens"]))
+    lost = "; ".join(f"{n} {status}" for status, n in counted(data["status"]) if status != "ok")
     return by_tokens + (f"; not measured: {lost}" if lost else "")
 
 
-def _not_exact(data: pa.Table, inputs: Inputs, settings: Config) -> list[str]:
+def _not_exact(data: Columns, inputs: Inputs, settings: Config) -> list[str]:
     """A warning where the tokenised data set is not the one that the pages were made from."""
-    texts = data.filter(pc.field("variant") == 0)
-    other = len(texts) - texts["tokens"].to_pylist().count("exact")
+    texts = data["tokens"].filter(pc.equal(data["variant"], 0))
+    other = pc.sum(pc.not_equal(texts, "exact")).as_py() or 0
     if not settings.exact_tokens or other <= len(texts) / 2:
         return []
     return [
@@ -276,10 +267,10 @@ STAGE = Stage(
     __name__,
     "230",
     "encodings",
-    reads=("variants", "samples"),
+    reads=("places", "samples"),
     settings=("model", "weights", "exact_tokens"),
-    uses=("layer", "precision", "device"),
-    shards=_shards,
+    uses=("layer", "sign", "precision", "device"),
+    shards=runs_of("places", _SHARD_PLACES, tuple(variants.COLUMNS), whole_neurons=True),
     worker=_worker,
     ready=_ready,
     note=_note,

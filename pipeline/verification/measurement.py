@@ -5,7 +5,6 @@ In: rows of `encodings`. Variants of one text in one layer are measured together
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,48 +15,66 @@ from pipeline import output
 from pipeline.config import Config
 from pipeline.models import plain_passes
 from pipeline.models.language_model import LanguageModel
-from pipeline.models.phrases import Batch, Phrase, Text
+from pipeline.models.phrases import Batch, Runs, Text
 from pipeline.tables import query
+from pipeline.tables.rows import Rows
 
 # settings that decide activations, and settings that only decide where and how fast they are computed
-SETTINGS = ("model", "weights", "layer", "precision")
+SETTINGS = ("model", "weights", "layer", "sign", "precision")
 USES = ("device", "memory_mb", "batch_tokens")
 _BY_TEXT = """
-with wanted as (
-    select distinct model, layer, neuron, rank
+with ends as (
+    select text, max(first_token + len(token_ids)) as longest
+    from encodings
+    group by text
+),
+wanted as (
+    select distinct model, layer, sign, neuron, rank
     from encodings
     where wanted
-),
-needed as (
-    select *, max(end_token) over (partition by text) as longest
-    from encodings
-    semi join wanted using (model, layer, neuron, rank)
-    where wanted or variant = 0
 )
-select place, text
-from needed
-order by longest, text, model, layer, neuron, rank, variant
+select encodings.*
+from encodings
+join ends using (text)
+semi join wanted using (model, layer, sign, neuron, rank)
+where wanted or variant = 0
+order by longest, text, model, layer, sign, neuron, rank, variant
 """
+_MEMORY = "1GB"  # beyond which encodings are sorted on disk
 
 
-def by_text(encodings: pa.Table, wanted: pa.Array, n_rows: int) -> Iterator[pa.Table]:
+def by_text(encodings: pa.Table | Rows, wanted: pa.Array, n_rows: int) -> Iterator[pa.Table]:
     """The wanted rows (a mask), with the phrases they are variants of, in tables of about `n_rows` rows.
 
     Each text is in one table; a table is ordered by text, phrase and variant; short texts come first.
+    Columns are those of `encodings`, `place`, the row's number in them, and `wanted`.
     """
-    small = encodings.select(["text", "model", "layer", "neuron", "rank", "variant"])
-    ends = pc.add(encodings["first_token"], pc.list_value_length(encodings["token_ids"]))
-    small = small.append_column("end_token", ends).append_column("wanted", wanted)
-    small = small.append_column("place", pa.array(np.arange(len(encodings))))
     with query.connect() as con:
-        con.register("encodings", small)
-        order = con.sql(_BY_TEXT).to_arrow_table()
-    texts = order["text"].to_pylist()
-    start = 0
-    for stop in range(1, len(texts) + 1):
-        if stop == len(texts) or (stop - start >= n_rows and texts[stop] != texts[stop - 1]):
-            yield encodings.take(order["place"].slice(start, stop - start))
-            start = stop
+        con.execute(f"set memory_limit = '{_MEMORY}'")
+        con.register("chosen", pa.table({"wanted": wanted, "place": np.arange(len(encodings))}))
+        if isinstance(encodings, Rows):
+            rows = query.parquet(con, encodings.path, file_row_number=True)
+            rows = rows.project("* rename (file_row_number as place)")
+        else:
+            rows = con.from_arrow(encodings.append_column("place", pa.array(np.arange(len(encodings)))))
+        rows.create_view("rows")
+        con.execute("create view encodings as from rows join chosen using (place)")
+        left: pa.Table | None = None
+        for batch in con.sql(_BY_TEXT).to_arrow_reader(n_rows):
+            more = pa.Table.from_batches([batch])
+            left = pa.concat_tables([left, more]) if left else more
+            while (cut := _end_of_text(left["text"], n_rows)) < len(left):
+                yield left.slice(0, cut).combine_chunks()
+                left = left.slice(cut)
+        if left:
+            yield left.combine_chunks()
+
+
+def _end_of_text(texts: pa.ChunkedArray, least: int) -> int:
+    """The number of rows, at least so many, after which another text begins, or all of them."""
+    own = texts.combine_chunks()
+    found = pc.index(pc.not_equal(own[least:], own[least - 1 : -1]), True).as_py()
+    return len(own) if found < 0 else least + found
 
 
 def measure(encodings: pa.Table, model: LanguageModel, settings: Config) -> pa.Table:
@@ -84,43 +101,64 @@ def measure(encodings: pa.Table, model: LanguageModel, settings: Config) -> pa.T
 
 def _texts(encodings: pa.Table) -> dict[tuple[int, str], Text]:
     """What is asked of each text of a layer, in order; `encodings` as in `measure`, all of them ok."""
-    lists = encodings["token_ids"].combine_chunks()
-    flat, ends = lists.values.to_pylist(), lists.offsets.to_pylist()
-    ids = [flat[begin:end] for begin, end in itertools.pairwise(ends)]
-    firsts = encodings["first_token"].to_pylist()
-    starts = np.flatnonzero(encodings["variant"].to_numpy() == 0)
-    phrases = (
-        encodings.select(["layer", "text", "neuron", "phrase_start"]).take(pa.array(starts)).to_pylist()
+    rows = encodings.combine_chunks()
+    is_phrase = rows["variant"].to_numpy() == 0
+    heads = np.flatnonzero(is_phrase)
+    layers, texts = (rows[name].take(pa.array(heads)).to_pylist() for name in ("layer", "text"))
+    asked: dict[tuple[int, str], list[int]] = {}  # their phrases
+    for number, place in enumerate(zip(layers, texts, strict=True)):
+        asked.setdefault(place, []).append(number)
+    runs = _runs(rows, is_phrase)
+    stops = np.append(heads[1:], len(rows))
+    return {place: _text(runs, heads[own], stops[own]) for place, own in asked.items()}
+
+
+def _runs(rows: pa.Table, is_phrase: np.ndarray) -> Runs:
+    """All rows as runs; a phrase's begins where it does, though its row has the text before it too."""
+    lists = rows["token_ids"].combine_chunks()
+    offsets = lists.offsets.to_numpy().astype(np.int64)
+    neurons, starts, firsts = (
+        rows[name].to_numpy().astype(np.int64) for name in ("neuron", "phrase_start", "first_token")
     )
-    asked: dict[tuple[int, str], Text] = {}
-    for row, (start, stop) in zip(phrases, itertools.pairwise([*starts.tolist(), len(ids)]), strict=True):
-        text = asked.setdefault((row["layer"], row["text"]), Text([], []))
-        if len(ids[start]) > len(text.ids):
-            text.ids[:] = ids[start]
-        variants = list(zip(firsts[start + 1 : stop], ids[start + 1 : stop], strict=True))
-        text.phrases.append(Phrase(row["neuron"], row["phrase_start"], len(ids[start]), variants))
-    return asked
+    before = np.where(is_phrase, starts, 0)
+    begins, sizes = offsets[:-1] + before, np.diff(offsets) - before
+    ids = lists.values.to_numpy().astype(np.int64)
+    return Runs(neurons, starts, np.where(is_phrase, starts, firsts), begins, sizes, ids, np.array([]))
+
+
+def _text(runs: Runs, heads: np.ndarray, stops: np.ndarray) -> Text:
+    """The text of some phrases, whose rows are from `heads` to before `stops`."""
+    own = np.concatenate([np.arange(begin, stop) for begin, stop in zip(heads, stops, strict=True)])
+    parts = {name: getattr(runs, name)[own] for name in ("neurons", "starts", "firsts", "begins", "sizes")}
+    low = int(parts["begins"].min())
+    high = int((parts["begins"] + parts["sizes"]).max())
+    parts |= dict(begins=parts["begins"] - low, ids=runs.ids[low:high], counts=stops - heads)
+    longest = heads[(runs.firsts + runs.sizes)[heads].argmax()]
+    end = runs.begins[longest] + runs.sizes[longest]
+    ids = runs.ids[runs.begins[longest] - runs.starts[longest] : end]
+    return Text(ids, runs=Runs(**parts))
 
 
 def tell(model: LanguageModel, settings: Config) -> None:
     """Print which way variants are measured."""
-    way, refusal = _way(model, settings.layer)
+    way, lack, refusal = _way(model, settings.one_layer)
     told = {
         "blocks": "variants resume where they differ, in blocks without hooks",
-        "cache": "variants resume by the model's own cache, since its form has no blocks here",
-        "plain": "plain batched passes: its form has no blocks here, its own cache cannot be resumed",
+        "cache": f"variants resume by the model's own cache, since {lack}",
+        "plain": f"plain batched passes: {lack}, its own cache cannot be resumed",
     }[way]
     output.tell(f"activations: {settings.model_name}: {told}{refusal and f' ({refusal})'}")
 
 
-def _way(model: LanguageModel, layer: int) -> tuple[str, str]:
-    """How variants are measured, and what kept them from being resumed."""
-    if model.tower(layer) is not None:
-        return "blocks", ""
+def _way(model: LanguageModel, layer: int) -> tuple[str, str, str]:
+    """How variants are measured, why not in blocks, and what kept them from being resumed at all."""
+    lack = model.tower(layer)
+    if not isinstance(lack, str):
+        return "blocks", "", ""
     from pipeline.models import cached_passes
 
     refusal = cached_passes.refusal(model, layer)
-    return "plain" if refusal else "cache", refusal
+    return "plain" if refusal else "cache", lack, refusal
 
 
 def _peaks(
@@ -131,7 +169,7 @@ def _peaks(
     if limit is None:
         return _resumed(texts, model, layer, batch)
     # a text whose variants are on both sides of the limit shares nothing among them
-    short = [max(run.first + len(run.ids) for run in text.runs) <= limit for text in texts]
+    short = [text.end <= limit for text in texts]
     within = iter(_resumed([t for t, s in zip(texts, short, strict=True) if s], model, layer, batch))
     beyond = iter(
         plain_passes.peaks(model, layer, [t for t, s in zip(texts, short, strict=True) if not s], batch)
@@ -140,7 +178,7 @@ def _peaks(
 
 
 def _resumed(texts: list[Text], model: LanguageModel, layer: int, batch: Batch) -> list[list[list[float]]]:
-    way, _ = _way(model, layer)
+    way, *_ = _way(model, layer)
     if way == "plain":
         return plain_passes.peaks(model, layer, texts, batch)
     from pipeline.models import cached_passes, resumed_passes
@@ -148,5 +186,5 @@ def _resumed(texts: list[Text], model: LanguageModel, layer: int, batch: Batch) 
     if way == "cache":
         return cached_passes.peaks(model, layer, texts, batch)
     tower = model.tower(layer)
-    assert tower is not None
+    assert not isinstance(tower, str)
     return resumed_passes.peaks(tower, texts, batch)

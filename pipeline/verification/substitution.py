@@ -1,6 +1,6 @@
 """Do related words keep the activation where unrelated ones of like frequency lose it?
 
-In: `variants`, `retentions`, `maps`. Out: `substitution`: one test for each verified neuron whose MATs are
+In: `places`, `retentions`, `maps`. Out: `substitution`: one test for each verified neuron whose MATs are
 words. For each word that holds a MAT, what related words keep, which are its synonyms and its relatives, is
 compared with what its controls keep: each as a share of the way from the median of the controls in that
 MAP, 0, to the MAP itself, 1, since what is left without the word differs from MAP to MAP. A replacement
@@ -25,9 +25,10 @@ import pyarrow.compute as pc
 from pipeline import tables
 from pipeline.config import Config
 from pipeline.engine.engines import Worker
-from pipeline.engine.stage import Inputs, Stage
+from pipeline.engine.stage import Inputs, Stage, runs_of
 from pipeline.language.spelling import spelled_alike
 from pipeline.tables.columns import NEURON_KEY, SAMPLE_KEY, VARIANT_KEY
+from pipeline.verification import variants
 
 _FIRST, _MORE = 2_000, 20_000  # shuffles, and where few of the first reach the statistic
 _FEW = 20
@@ -72,25 +73,18 @@ def _subsets(size: int, of: int, count: int) -> np.ndarray:
     return subsets
 
 
-def _shards(inputs: Inputs, settings: Config) -> Any:
-    """All replacements of the MATs' words with their retentions; columns `word`, `replacement`, `mat`."""
-    retentions = inputs["retentions"]
-    retentions = retentions.filter(
-        pc.field("retention").is_valid() & pc.coalesce(pc.field("is_mat"), False)
-    ).select([*VARIANT_KEY, "kind", "retention", "baseline"])
-    variants = inputs["variants"].select([*VARIANT_KEY, "word", "replacement"])
-    maps = inputs["maps"].select([*SAMPLE_KEY, "mat"])
-    yield (
-        retentions.join(variants, list(VARIANT_KEY))
-        .join(maps, list(SAMPLE_KEY))
-        .sort_by([(name, "ascending") for name in VARIANT_KEY])
-    )
+_RETENTIONS = (*VARIANT_KEY, "kind", "is_mat", "retention", "baseline")
 
 
 def _worker(inputs: Inputs, settings: Config) -> Worker:
-    """The function from replacements to the tests of their neurons."""
+    """The function from retentions to the tests of their neurons."""
+    places = inputs.rows("places", [*variants.COLUMNS, "is_mat"])
+    maps = inputs.rows("maps", [*SAMPLE_KEY, "mat"])
 
-    def tested(replacements: pa.Table) -> pa.Table:
+    def tested(retentions: pa.Table) -> pa.Table:
+        of_mats = places.of_neurons(retentions).filter(pc.coalesce(pc.field("is_mat"), False))
+        replaced = variants.of_places(of_mats).select([*VARIANT_KEY, "word", "replacement"])
+        replacements = _of_mats(retentions, replaced, maps.of_neurons(retentions))
         neurons: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
         for row in replacements.to_pylist():
             neurons[tuple(row[name] for name in NEURON_KEY)].append(row)
@@ -105,6 +99,17 @@ def _worker(inputs: Inputs, settings: Config) -> Worker:
         return pa.Table.from_pylist(rows, schema=tables.TABLES["substitution"].schema)
 
     return tested
+
+
+def _of_mats(retentions: pa.Table, replaced: pa.Table, maps: pa.Table) -> pa.Table:
+    """All replacements of the MATs' words with their retentions; columns `word`, `replacement`, `mat`."""
+    known = pc.field("retention").is_valid() & pc.coalesce(pc.field("is_mat"), False)
+    return (
+        retentions.filter(known)
+        .join(replaced, list(VARIANT_KEY))
+        .join(maps, list(SAMPLE_KEY))
+        .sort_by([(name, "ascending") for name in VARIANT_KEY])
+    )
 
 
 def words_of(replacements: list[dict[str, Any]]) -> list[Word]:
@@ -148,8 +153,8 @@ STAGE = Stage(
     __name__,
     "265",
     "substitution",
-    reads=("retentions", "variants", "maps"),
+    reads=("retentions", "places", "maps"),
     settings=("seed",),
-    shards=_shards,
+    shards=runs_of("retentions", 2**16, _RETENTIONS, whole_neurons=True),
     worker=_worker,
 )

@@ -4,7 +4,7 @@ In: `candidates`, `maps`, `words`, `vocabulary`. Out: `synonyms`. Neighbours are
 product; relatives (`relatives.py`) may be among them. Controls are unrelated: drawn, with a seed per word,
 from the less similar half of the words of similar frequency. Words without a vector have none of these.
 There are more relatives and controls than are put into one MAP, as the MAPs of a word take turns
-(`sql/220_variants.sql`).
+(`sql/220_places.sql`).
 """
 
 from __future__ import annotations
@@ -23,29 +23,45 @@ from pipeline.engine.stage import Inputs, Stage
 from pipeline.language import fasttext, word
 from pipeline.language.hypernyms import hypernyms
 from pipeline.language.word_vectors import Vectors, nearest
-from pipeline.tables.columns import NEURON_KEY
+from pipeline.tables import query
+from pipeline.tables.rows import Columns
 from pipeline.verification.relatives import Relatives
 
-_NEURON = list(NEURON_KEY)
 _SHARD_ROWS = 8192
 _LIKE_FREQUENCY = 200  # words on each side in order of frequency from which controls are drawn
 _SPARE = 30  # more neighbours that are considered where inflections are skipped
 _RELATIVE_TURNS, _CONTROL_TURNS = 3, 13  # of as many as one MAP has
 
 
+_WORDS = """
+select word, bool_or(is_mat) as is_mat
+from words
+semi join (
+    select model, layer, sign, neuron, rank
+    from maps
+    semi join candidates using (model, layer, sign, neuron)
+    where not duplicate
+) using (model, layer, sign, neuron, rank)
+where replaceable
+group by word
+order by word
+"""
+
+
+def _words(inputs: Inputs) -> pa.Table:
+    """The distinct words that can be replaced in the MAPs of candidates, sorted; `is_mat` is true for those
+    that hold a MAT in one of them."""
+    with query.connect() as con:
+        for name in ("candidates", "maps", "words"):
+            query.parquet(con, inputs.file(name)).create_view(name)
+        return con.sql(_WORDS).to_arrow_table()
+
+
 def _shards(inputs: Inputs, settings: Config) -> Iterator[pa.Table]:
-    """Runs of the distinct words that can be replaced in the MAPs of candidates, sorted; `is_mat` is true
-    for those that hold a MAT in one of them."""
-    maps = inputs["maps"].select([*_NEURON, "rank", "duplicate"])
-    maps = maps.filter(pc.invert(maps["duplicate"])).join(
-        inputs["candidates"].select(_NEURON), keys=_NEURON, join_type="left semi"
-    )
-    words = inputs["words"].select([*_NEURON, "rank", "word", "replaceable", "is_mat"])
-    words = words.filter(words["replaceable"]).join(maps, keys=[*_NEURON, "rank"], join_type="left semi")
-    distinct = words.group_by("word").aggregate([("is_mat", "any")]).rename_columns(["word", "is_mat"])
-    distinct = distinct.sort_by("word")
-    for start in range(0, len(distinct), _SHARD_ROWS):
-        yield distinct.slice(start, _SHARD_ROWS)
+    """Runs of these words."""
+    words = _words(inputs)
+    for start in range(0, len(words), _SHARD_ROWS):
+        yield words.slice(start, _SHARD_ROWS)
 
 
 def replacements(words: pa.Table, relatives: Relatives, settings: Config) -> pa.Table:
@@ -97,11 +113,12 @@ def _worker(inputs: Inputs, settings: Config) -> Worker:
     keep = [i for i, name in enumerate(vectors.words) if word.alphabetic(name)]
     usable = Vectors([vectors.words[i] for i in keep], vectors.frequencies[keep], vectors.matrix[keep])
     relatives = Relatives(usable, hypernyms())
-    return lambda shard: replacements(shard, relatives, settings)
+    key = [(name, "ascending") for name in tables.TABLES["synonyms"].key]
+    return lambda shard: replacements(shard, relatives, settings).sort_by(key)
 
 
-def _note(data: pa.Table, inputs: Inputs, settings: Config) -> str:
-    asked = sum(len(shard) for shard in _shards(inputs, settings))
+def _note(data: Columns, inputs: Inputs, settings: Config) -> str:
+    asked = len(_words(inputs))
     return f"{asked - len(pc.unique(data['word'])):,} of {asked:,} words have no vector"
 
 

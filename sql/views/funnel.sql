@@ -2,7 +2,7 @@
 -- candidates, which has no row of a layer without any.
 -- reads:  similarity, chances, candidates, selected, settings
 -- writes: funnel
--- grain:  one row per (model, layer, step)
+-- grain:  one row per (model, layer, sign, step)
 with given as (
     select
         max(value) filter (name = 'similarity') as similarity,
@@ -14,13 +14,13 @@ with given as (
     from settings
 ),
 layers as (
-    select distinct model, layer, true as has_chance
+    select distinct model, layer, sign, true as has_chance
     from chances
     where test = 'words'
 ),
 reached as (
     select
-        model, layer,
+        model, layer, sign,
         case
             when coalesce(has_chance, false) and given.similarity is null and given.activation is null
                 then 'chance'
@@ -30,14 +30,14 @@ reached as (
         candidates.neuron is not null as is_candidate,
         selected.neuron is not null as is_selected
     from similarity
-    left join candidates using (model, layer, neuron)
-    left join selected using (model, layer, neuron)
-    left join layers using (model, layer)
+    left join candidates using (model, layer, sign, neuron)
+    left join selected using (model, layer, sign, neuron)
+    left join layers using (model, layer, sign)
     cross join given
 ),
 counted as (
     select
-        model, layer, way,
+        model, layer, sign, way,
         unnest([
             {'step': 1, 'what': 'looked at', 'neurons': count(*)},
             {'step': 2, 'what': 'with a similarity', 'neurons': count(*) filter (is_compared)},
@@ -45,11 +45,11 @@ counted as (
             {'step': 4, 'what': 'feature neurons', 'neurons': count(*) filter (is_selected)}
         ], recursive := true)
     from reached
-    group by model, layer, way
+    group by model, layer, sign, way
 )
 select
-    model, layer, step, what, neurons::integer as neurons,
-    coalesce(lag(neurons) over (partition by model, layer order by step) - neurons, 0)::integer
+    model, layer, sign, step, what, neurons::integer as neurons,
+    coalesce(lag(neurons) over (partition by model, layer, sign order by step) - neurons, 0)::integer
         as taken_away,
     case
         when step = 1 then null
@@ -64,4 +64,4 @@ select
     way
 from counted
 cross join given
-order by model, layer, step
+order by model, layer, sign, step

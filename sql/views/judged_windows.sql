@@ -1,10 +1,10 @@
 -- The windows that descriptions were judged by, with what the describer said of each (detection).
 -- reads:  windows, judgements, settings
 -- writes: judged_windows
--- grain:  one row per (model, layer, neuron, window)
+-- grain:  one row per (model, layer, sign, neuron, window)
 with answered as (
     select
-        model, layer, neuron, unnest(answers) as said,
+        model, layer, sign, neuron, unnest(answers) as said,
         (
             part * (select value::integer from settings where name = 'windows_per_call')
             + generate_subscripts(answers, 1) - 1
@@ -12,7 +12,7 @@ with answered as (
     from judgements
     where method = 'detection' and control = 'none'
 )
-select model, layer, neuron, "window", kind, activation, tokens, activations, said
+select model, layer, sign, neuron, "window", kind, activation, tokens, activations, said
 from windows
-left join answered using (model, layer, neuron, "window")
-order by model, layer, neuron, "window"
+left join answered using (model, layer, sign, neuron, "window")
+order by model, layer, sign, neuron, "window"

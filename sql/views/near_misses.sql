@@ -2,7 +2,7 @@
 -- differ and the value at which the neuron would be found. Last come those that are found but not asked for.
 -- reads:  verdicts, chances, normalised, selected, similarity, settings
 -- writes: near_misses
--- grain:  one row per (model, layer, neuron) that is not found and comes near
+-- grain:  one row per (model, layer, sign, neuron) that is not found and comes near
 with given as (
     select
         max(value) filter (name = 'fdr')::double as fdr,
@@ -15,20 +15,20 @@ with given as (
     from settings
 ),
 layers as (
-    select distinct model, layer, true as has_chance
+    select distinct model, layer, sign, true as has_chance
     from chances
     where test = 'words'
 ),
 missed as (
     select
-        model, layer, neuron, likely_kind, verdicts.p, verdicts.q, verdicts.coverage,
+        model, layer, sign, neuron, likely_kind, verdicts.p, verdicts.q, verdicts.coverage,
         similarity.similarity, normalised.normalised_activation, normalised.selectivity, verdicts.kind, given.*,
         case when given.by_chance and coalesce(has_chance, false) then 'chance' else 'thresholds' end as way
     from verdicts
-    join similarity using (model, layer, neuron)
-    left join normalised using (model, layer, neuron)
-    left join layers using (model, layer)
-    left join selected using (model, layer, neuron)
+    join similarity using (model, layer, sign, neuron)
+    left join normalised using (model, layer, sign, neuron)
+    left join layers using (model, layer, sign)
+    left join selected using (model, layer, sign, neuron)
     cross join given
     where selected.q is null
 ),
@@ -82,7 +82,7 @@ valued as (
     where setting is not null
 )
 select
-    model, layer, neuron, likely_kind, p, q, coverage, similarity, normalised_activation, setting, value,
+    model, layer, sign, neuron, likely_kind, p, q, coverage, similarity, normalised_activation, setting, value,
     case setting
         when 'KINDS' then 'it is found, but its kind is not among KINDS'
         when 'FDR' then format('q is {:.3g}: FDR={} would take it', q, value)
@@ -98,6 +98,6 @@ select
             'it is found, but has no selectivity, as SELECTIVITY asks'
         )
     end as reason,
-    (row_number() over (partition by model, layer order by distance, neuron))::integer as nearness
+    (row_number() over (partition by model, layer, sign order by distance, neuron))::integer as nearness
 from valued
-order by model, layer, neuron
+order by model, layer, sign, neuron

@@ -1,15 +1,15 @@
 -- How far each neuron came, with its scores and its description if it has one.
 -- reads:  similarity, candidates, normalised, verdicts, selected, descriptions, feature_neurons, groups, pages
 -- writes: overview
--- grain:  one row per (model, layer, neuron) looked at: how far it came and why
+-- grain:  one row per (model, layer, sign, neuron) looked at: how far it came and why
 with clean_groups as (
-    select model, layer, neuron, count(*)::integer as n_clean_groups
+    select model, layer, sign, neuron, count(*)::integer as n_clean_groups
     from groups
     where clean
-    group by model, layer, neuron
+    group by model, layer, sign, neuron
 )
 select
-    model, layer, neuron,
+    model, layer, sign, neuron,
     verdicts.kind, verdicts.likely_kind, verdicts.p, verdicts.q, verdicts.coverage,
     similarity.similarity, similarity.reason,
     normalised.avg_activation, normalised.normalised_activation, normalised.selectivity,
@@ -20,12 +20,12 @@ select
     coalesce(n_clean_groups, 0) as n_clean_groups,
     pages.address
 from similarity
-left join candidates using (model, layer, neuron)
-left join verdicts using (model, layer, neuron)
-left join normalised using (model, layer, neuron)
-left join selected using (model, layer, neuron)
-left join descriptions using (model, layer, neuron)
-left join feature_neurons using (model, layer, neuron)
-left join clean_groups using (model, layer, neuron)
-left join pages using (model, layer, neuron)
-order by model, layer, neuron
+left join candidates using (model, layer, sign, neuron)
+left join verdicts using (model, layer, sign, neuron)
+left join normalised using (model, layer, sign, neuron)
+left join selected using (model, layer, sign, neuron)
+left join descriptions using (model, layer, sign, neuron)
+left join feature_neurons using (model, layer, sign, neuron)
+left join clean_groups using (model, layer, sign, neuron)
+left join pages using (model, layer, sign, neuron)
+order by model, layer, sign, neuron

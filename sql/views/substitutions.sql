@@ -4,14 +4,14 @@
 -- writes: substitutions
 -- grain:  one row per variant that can change the MAT, ranked by its retention
 select
-    model, layer, neuron, rank, variant, kind, word, trim(replacement) as replacement, retention, phrase,
+    model, layer, sign, neuron, rank, variant, kind, word, trim(replacement) as replacement, retention, phrase,
     (row_number() over (
-        partition by model, layer, neuron, kind order by retention desc, rank, variant
+        partition by model, layer, sign, neuron, kind order by retention desc, rank, variant
     ))::integer as from_above,
     (row_number() over (
-        partition by model, layer, neuron, kind order by retention, rank, variant
+        partition by model, layer, sign, neuron, kind order by retention, rank, variant
     ))::integer as from_below
 from retentions
-join variants using (model, layer, neuron, rank, variant, kind)
+join variants using (model, layer, sign, neuron, rank, variant, kind)
 where kind != 'baseline' and retention is not null and coalesce(retentions.upto_mat, true)
-order by model, layer, neuron, rank, variant
+order by model, layer, sign, neuron, rank, variant

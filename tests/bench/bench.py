@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -54,31 +55,38 @@ def neighbours(vocabulary: int, words: int) -> dict[str, object]:
     return dict(what=what, against="most_similar per word", ours_s=ours, other_s=theirs)
 
 
-def parsing(n_pages: int, n_tokens: int = 895) -> dict[str, object]:
-    """Neuroscope pages, by default of 400 kB, to rows of `samples`, against BeautifulSoup with lxml."""
+def pages(n_pages: int, n_tokens: int = 895, *, model: str = "m", layer: int = 0) -> list[bytes]:
+    """Neuroscope pages of some neurons, by default of 400 kB."""
     draw = np.random.default_rng(0)
     names = language_model.load(Config()).token_texts
-    place = dict(model="m", layer=0)
-    pages = []
+    made = []
     for neuron in range(n_pages):
         texts = [
-            place
-            | dict(neuron=neuron, rank=rank, text_id=rank, text_set="C4 (Web Text)", source="bench")
+            dict(model=model, layer=layer, neuron=neuron, rank=rank, text_id=rank, source="bench")
             | dict(tokens=[names[i] for i in draw.integers(1, len(names), n_tokens)], text_start=0)
             | dict(activations=draw.normal(0, 0.3, n_tokens).astype(np.float32), mat_index=n_tokens // 2)
+            | dict(text_set="C4 (Web Text)")
             for rank in range(20)
         ]
         table = pa.Table.from_pylist(texts, empty("samples").schema)
-        pages.append(neuroscope_site.page(table, title="m", n_neurons=n_pages, circuitsvis=True).encode())
+        page = neuroscope_site.page(table, title=model, n_neurons=n_pages, circuitsvis=True)
+        made.append(page.encode())
+    return made
+
+
+def parsing(n_pages: int, n_tokens: int = 895) -> dict[str, object]:
+    """Neuroscope pages to rows of `samples`, against BeautifulSoup with lxml."""
+    place: dict[str, Any] = dict(model="m", layer=0)
+    given = pages(n_pages, n_tokens)
 
     def ours() -> list[pa.Table]:
-        return [neuroscope.parse_page(page, neuron=n, **place) for n, page in enumerate(pages)]
+        return [neuroscope.parse_page(page, neuron=n, **place) for n, page in enumerate(given)]
 
     def theirs() -> list[pa.Table]:
-        return [_with_beautifulsoup(page, neuron=n, **place) for n, page in enumerate(pages)]
+        return [_with_beautifulsoup(page, neuron=n, **place) for n, page in enumerate(given)]
 
     assert all(a.equals(b) for a, b in zip(ours(), theirs(), strict=True))
-    size = sum(map(len, pages)) / n_pages
+    size = sum(map(len, given)) / n_pages
     what = f"parsing {n_pages} pages of {size / 1000:.0f} kB"
     return dict(
         what=what, against="BeautifulSoup with lxml", ours_s=best_of(3, ours), other_s=best_of(3, theirs)
@@ -106,8 +114,12 @@ def main() -> None:
     """Measure, print, store."""
     import bench_evidence
     import bench_llama
+    import bench_loading
+    import bench_memory
     import bench_ray
+    import bench_report
     import bench_scan
+    import bench_scan_memory
     import bench_sql
     import bench_stages
     import bench_verification
@@ -127,13 +139,26 @@ def main() -> None:
     for row in bench_llama.rows():
         llama.append(row)
         print(bench_llama.told(row), flush=True)
-    scan = bench_scan.row()
-    print(bench_scan.told(scan), flush=True)
+    loading = bench_loading.rows()
+    for row in loading:
+        print(bench_loading.told(row), flush=True)
+    scan = []
+    for row in bench_scan.rows():
+        scan.append(row)
+        print(bench_scan.told(row), flush=True)
+    memory = bench_scan_memory.alone()
+    print(bench_scan_memory.told(memory), flush=True)
     evidence = bench_evidence.rows()
     print(bench_evidence.told(evidence), flush=True)
     stages = bench_stages.rows()
     for row in stages:
         print(bench_stages.told(row), flush=True)
+    report = bench_report.row()
+    print(bench_report.told(report), flush=True)
+    stages_memory = []
+    for row in bench_memory.rows():
+        stages_memory.append(row)
+        print(bench_memory.told(row), flush=True)
     sql = bench_sql.rows()
     print(bench_sql.told(sql), flush=True)
     cluster = bench_ray.rows()
@@ -142,8 +167,9 @@ def main() -> None:
         python=platform.python_version(), torch=torch.__version__, threads=torch.get_num_threads()
     )
     out = ROOT / "data" / "bench.json"
-    results = dict(machine=machine, rows=rows, verification=verified, llama=llama)
-    results |= dict(scan=scan, evidence=evidence, stages=stages, sql=sql, cluster=cluster)
+    results = dict(machine=machine, rows=rows, verification=verified, llama=llama, loading=loading)
+    results |= dict(scan=scan, scan_memory=memory, evidence=evidence, stages=stages, report=report, sql=sql)
+    results |= dict(stages_memory=stages_memory, cluster=cluster)
     out.write_text(json.dumps(results, indent=2) + "\n")
     print(f"stored in {out.relative_to(ROOT)}", file=sys.stderr)
 

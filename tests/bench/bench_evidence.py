@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+sys.path.insert(0, str(Path(__file__).parent.parent))  # of a program that is run as a file
+from given import Given
 
 from pipeline.config import Config
 from pipeline.identification import dominance, groups, likeness
@@ -18,15 +23,7 @@ from pipeline.tables import TABLES
 _TEXTS, _TOKENS, _WORDS, _WIDTH, _AROUND = 20, 128, 20_000, 100, 8
 
 
-class Held(dict[str, pa.Table]):
-    """Tables in memory, as a stage is handed them."""
-
-    def columns(self, table: str, names: list[str]) -> pa.Table:
-        """Some columns of a table."""
-        return self[table].select(names)
-
-
-def layer(neurons: int) -> Held:
+def layer(neurons: int) -> Given:
     """An invented layer: each neuron's MATs are five words of its own, its texts words by Zipf's law."""
     import pyarrow.parquet as pq
 
@@ -44,6 +41,7 @@ def layer(neurons: int) -> Held:
     keys = dict(
         model=["m"] * n_maps,
         layer=np.zeros(n_maps, np.int32),
+        sign=np.full(n_maps, "positive", object),
         neuron=np.repeat(np.arange(neurons), _TEXTS).astype(np.int32),
         rank=np.tile(np.arange(_TEXTS), neurons).astype(np.int32),
     )
@@ -68,11 +66,13 @@ def layer(neurons: int) -> Held:
         text_start=np.zeros(n_maps, np.int32),
         mat_index=np.full(n_maps, _TOKENS - 1, np.int32),
     )
-    return Held(
-        mat_words=pa.table(mat_words, schema=TABLES["mat_words"].schema),
-        words=pa.table(spoken),
-        samples=pa.table(samples),
-        vocabulary=vectors.to_table(),
+    return Given(
+        dict(
+            mat_words=pa.table(mat_words, schema=TABLES["mat_words"].schema),
+            words=pa.table(spoken),
+            samples=pa.table(samples),
+            vocabulary=vectors.to_table(),
+        )
     )
 
 

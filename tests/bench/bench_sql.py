@@ -1,14 +1,16 @@
 """The SQL stages at the size of solu-8l-pile: 8 layers of 4,096 neurons with 20 MAPs each.
 
-A run is one layer, and so each layer is made in a store of its own: the tables of Python stages are
-invented here, and the pipeline's own code makes the others from them in a fresh process, checksums, checks
-and writing included. The aggregation of verified activations is also done in pandas.
+A stage is run once for each layer, and so each layer is made in a store of its own: the tables of Python
+stages are invented here, and the pipeline's own code makes the others from them in a fresh process,
+checksums, checks and writing included. What is printed tells what each stage takes for one to all layers,
+which is to grow with their number and no more. The aggregation of verified activations is also done in
+pandas.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import resource
+import re
 import shutil
 import tempfile
 import time
@@ -19,31 +21,37 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import synthetic
 from synthetic import KEY
 
 from pipeline.config import Config
 from pipeline.engine.engines import InProcess
-from pipeline.engine.kept import Kept
-from pipeline.engine.made import Tables
+from pipeline.engine.kept import Kept, Spent
+from pipeline.engine.made import Part
 from pipeline.plan import plan
 from pipeline.run import make as make_table
-from pipeline.run import store_of
+from pipeline.run import part_of
 from pipeline.tables import empty, query
 
 LAYERS, NEURONS, TOKENS = 8, 4096, 1024
 _FACTS = dict(created="", warnings=[], made_of={})
 
 
-def _invented(layer: synthetic.Layer, tables: Tables) -> dict[str, Callable[[], pa.Table]]:
+def _invented(layer: synthetic.Layer, tables: Part) -> dict[str, Callable[[], pa.Table]]:
     """The makers of the tables that Python stages would write."""
     return {
         "samples": lambda: synthetic.samples(layer),
         "words": lambda: synthetic.words(layer),
         "vectors": lambda: synthetic.vectors(layer),
+        "vocabulary": lambda: synthetic.vocabulary(layer),
+        "likeness": lambda: synthetic.likeness(layer),
+        "dominance": lambda: synthetic.dominance(layer),
+        "groups": lambda: synthetic.groups(layer),
         "synonyms": lambda: synthetic.synonyms(layer),
-        "encodings": lambda: synthetic.encodings(tables.file("variants")),
-        "activations": lambda: synthetic.activations(tables.file("variants"), layer.number),
+        "encodings": lambda: synthetic.encodings(tables.file("places")),
+        "activations": lambda: synthetic.activations(tables.file("places"), layer.number),
+        "substitution": lambda: synthetic.substitution(layer),
         "descriptions": lambda: synthetic.descriptions(layer),
     }
 
@@ -56,24 +64,25 @@ def apart(work: Callable, *args: object) -> tuple[Any, float]:
 
 def _measured(work: Callable, *args: object) -> tuple[Any, float]:
     found = work(*args)
-    return found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    [most] = re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    return found, int(most) * 1024 / 1e9  # ru_maxrss begins with that of the parent
 
 
-def make(config: Config, names: list[str]) -> dict[str, float]:
-    """Make SQL stages as a run does; their seconds."""
-    tables = Tables(store_of(config), plan(config))
-    kept = Kept(config, tables.store)
+def make(config: Config, names: list[str]) -> dict[str, tuple[float, float]]:
+    """Make SQL stages as a run does; their seconds, and those of the processor."""
+    tables = part_of(config)
+    kept = Kept(config, tables.store, Spent())
     seconds = {}
     for name in names:
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         make_table(tables.planned[name], tables, kept, InProcess())
-        seconds[name] = time.perf_counter() - start
+        seconds[name] = time.perf_counter() - start, time.process_time() - busy
     return seconds
 
 
 def read(config: Config, names: list[str]) -> float:
     """Seconds of the SELECTs of these stages alone, from the store's Parquet; what they give is dropped."""
-    tables = Tables(store_of(config), plan(config))
+    tables = part_of(config)
     files = {name: tables.file(name) for name in tables}
     start = time.perf_counter()
     for name in names:
@@ -89,21 +98,24 @@ def in_pandas(config: Config) -> float:
     whose averages are the same."""
     import pandas as pd
 
-    tables = Tables(store_of(config), plan(config))
+    tables = part_of(config)
+    given = {name: tables.file(name) for name in ("places", "maps")}
+    file = tables.store.folder / "variants.parquet"
+    pq.write_table(query.run(query.query("views/variants.sql"), given, {}), file)
     start = time.perf_counter()
-    variants = pd.read_parquet(tables.file("variants"), columns=[*KEY, "kind", "is_mat", "upto_mat"])
+    variants = pd.read_parquet(file, columns=[*KEY, "kind", "is_mat", "upto_mat"])
     tokens = pd.read_parquet(tables.file("encodings"), columns=[*KEY, "tokens"])
     measured = pd.read_parquet(tables.file("activations"), columns=[*KEY, "activation"])
     rows = variants.merge(tokens, on=KEY).merge(measured, on=KEY)
     original = measured[measured["variant"] == 0].drop(columns="variant")
-    rows = rows.merge(original.rename(columns={"activation": "baseline"}), on=KEY[:4])
+    rows = rows.merge(original.rename(columns={"activation": "baseline"}), on=KEY[:5])
     activation, baseline = rows["activation"].astype(float), rows["baseline"].astype(float)
     above = activation > baseline + 1e-4 * baseline.abs()
     rows["retention"] = (activation / baseline).where(baseline > 0)
     rows["raised"] = (rows["kind"] == "synonym") & above
     synonym = rows["kind"] == "synonym"
     upto, is_mat = (rows[name].eq(True) for name in ("upto_mat", "is_mat"))
-    group = KEY[:3]
+    group = KEY[:4]
     found = {
         "avg_activation": rows[rows["kind"] != "control"].groupby(group)["activation"],
         "retention": rows[synonym & upto].groupby(group)["retention"],
@@ -113,7 +125,7 @@ def in_pandas(config: Config) -> float:
     }
     averages = pd.DataFrame({name: values.mean() for name, values in found.items()}).reset_index()
     averages["n_raised"] = rows.groupby(group)["raised"].sum().to_numpy()
-    strongest = averages.groupby(group[:2])["avg_activation"].transform("max")
+    strongest = averages.groupby(group[:3])["avg_activation"].transform("max")
     averages["normalised"] = averages["avg_activation"] / strongest
     rows.to_parquet(tables.store.folder / "pandas.parquet", compression="zstd")
     seconds = time.perf_counter() - start
@@ -144,12 +156,12 @@ def layer(
     tokens: int = TOKENS,
     run_apart: Callable[..., tuple[Any, float]] = apart,
 ) -> dict[str, Any]:
-    """Seconds of each SQL stage of a layer, the most memory one process of it took, and its variants;
-    of the first layer also what pandas takes."""
+    """Seconds of each SQL stage of a layer and of the processor, the most memory one process of it took,
+    and its variants; of the first layer also what pandas takes."""
     config = Config(source="scan", layer=number, similarity=-1, activation=0, data=str(folder))
-    tables = Tables(store_of(config), plan(config))
+    tables = part_of(config)
     tables.store.prepare()
-    seconds: dict[str, float] = {}
+    seconds: dict[str, tuple[float, float]] = {}
     memory = 0.0
     invented = _invented(synthetic.Layer(number, neurons, tokens), tables)
     for is_sql, names in stages(config):
@@ -161,7 +173,12 @@ def layer(
             for name in names:
                 data = invented[name]() if name in invented else empty(name)
                 tables.store.write(name, tables.planned[name].key, data, _FACTS)
-    found = dict(seconds=seconds, memory_gb=memory, n_variants=tables.n_rows("variants"))
+    found = dict(
+        seconds={name: each for name, (each, _) in seconds.items()},
+        busy_s=sum(busy for _, busy in seconds.values()),
+        memory_gb=memory,
+        n_variants=tables.n_rows("retentions"),
+    )
     found["select_s"], _ = run_apart(read, config, list(seconds))
     if number == 0:
         found["pandas_s"], found["pandas_gb"] = run_apart(in_pandas, config)
@@ -185,6 +202,8 @@ def rows(layers: int = LAYERS, **how: Any) -> dict[str, Any]:
         seconds=sum(stage_s.values()),
         select_s=sum(each["select_s"] for each in found),
         stage_s=stage_s,
+        busy_s=sum(each["busy_s"] for each in found),
+        layer_s=[each["seconds"] for each in found],
         memory_gb=max(each["memory_gb"] for each in found),
         pandas_s=found[0]["pandas_s"],
         pandas_gb=found[0]["pandas_gb"],
@@ -198,10 +217,21 @@ def told(found: dict[str, Any]) -> str:
     most = ", ".join(f"{name} {seconds:.1f}" for name, seconds in slowest[:5])
     return (
         f"SQL stages of {found['layers']} layers, {found['n_variants']:,} variants: "
-        f"{found['seconds']:.1f} s ({most}), the SELECTs alone {found['select_s']:.1f} s; "
+        f"{found['seconds']:.1f} s ({most}), of the processor {found['busy_s']:.1f} s, the SELECTs alone "
+        f"{found['select_s']:.1f} s; "
         f"{found['memory_gb']:.1f} GB. Retentions and averages of one layer in pandas: "
-        f"{found['pandas_s']:.1f} s, {found['against_pandas']:.1f} x ours; {found['pandas_gb']:.1f} GB"
+        f"{found['pandas_s']:.1f} s, {found['against_pandas']:.1f} x ours; {found['pandas_gb']:.1f} GB\n"
+        + "\n".join(by_layers(found["layer_s"]))
     )
+
+
+def by_layers(layer_s: list[dict[str, float]]) -> list[str]:
+    """The lines of a table: what each stage takes for one to all layers, in seconds."""
+    numbers = range(1, len(layer_s) + 1)
+    sums = {name: [sum(each[name] for each in layer_s[:n]) for n in numbers] for name in layer_s[0]}
+    sums |= {"all": [sum(column) for column in zip(*sums.values(), strict=True)]}
+    head = f"{'seconds of layers':<18}" + "".join(f"{n:7}" for n in numbers)
+    return [head, *(f"{name:<18}" + "".join(f"{s:7.1f}" for s in row) for name, row in sums.items())]
 
 
 if __name__ == "__main__":

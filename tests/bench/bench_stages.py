@@ -1,28 +1,36 @@
-"""Variants a second of the Python stages of verification, without the model's arithmetic, on one core.
+"""Variants a second of the Python stages of verification, without the model's arithmetic, and pages a
+second of the stage that reads them, on one core.
 
 Seconds are those of the process, on the embedded model's own variants.
 """
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "verification"))
+import bench
 import one_by_one
 
 from pipeline.config import Config
-from pipeline.models import language_model
+from pipeline.models import language_model, resumed_passes
 from pipeline.models.language_model import LanguageModel
 from pipeline.plan import plan
 from pipeline.run import run, store_of
+from pipeline.samples.neuroscope import pages as neuroscope_pages
+from pipeline.samples.neuroscope.page import PARSER
+from pipeline.samples.neuroscope.page_store import Page, PageStore, now
+from pipeline.tables import empty
 from pipeline.verification import encodings, measurement
 
 
@@ -38,6 +46,8 @@ def seconds_of(work: Callable[[], object], times: int = 3) -> float:
 
 class Idle:
     """A tower whose blocks compute nothing: what is left is preparing and collecting."""
+
+    sign = 1
 
     def __init__(self) -> None:
         self.device, self.blocks, self.cache_bytes = torch.device("cpu"), [_Block()], 4096
@@ -78,7 +88,8 @@ def rows(most: int = 30_000) -> list[dict[str, object]]:
         run(config, until="encodings")
         names = ("variants", "samples", "encodings")
         tables = {name: store_of(config).read(name, plan(config)[name].key) for name in names}
-    return [*_ids(language_model.load(config), tables, most), measuring(tables["encodings"], config)]
+    found = [*_ids(language_model.load(config), tables, most), measuring(tables["encodings"], config)]
+    return [*found, pages()]
 
 
 def _ids(model: LanguageModel, tables: dict[str, pa.Table], most: int) -> list[dict[str, object]]:
@@ -87,7 +98,7 @@ def _ids(model: LanguageModel, tables: dict[str, pa.Table], most: int) -> list[d
     starts = np.flatnonzero(tables["variants"]["variant"].to_numpy() == 0)
     parts = [tables["variants"].slice(0, int(starts[starts <= n][-1])) for n in (most, most // 8)]
     ways: list[Callable[[pa.Table], pa.Table]] = [
-        lambda part: encodings.Encoder(config, model, samples)(part),  # noqa: PLW0108  (one that has learnt nothing)
+        lambda part: encodings.Encoder(config, model)(part, samples),
         lambda part: one_by_one.encoded(part, samples, model, config),
     ]
     return [
@@ -104,13 +115,46 @@ def measuring(table: pa.Table, config: Config) -> dict[str, object]:
         for shard in measurement.by_text(table, wanted, 4096):
             measurement.measure(shard, model, config)  # type: ignore[arg-type]
 
-    return dict(what="preparing and collecting measurements", n=len(table), seconds=seconds_of(work))
+    with patch.object(resumed_passes, "_attend", _unattended):
+        return dict(what="preparing and collecting measurements", n=len(table), seconds=seconds_of(work))
+
+
+def _unattended(block: _Block, q: torch.Tensor, *seen: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention that computes nothing."""
+    return q, q
+
+
+def pages(n_pages: int = 60) -> dict[str, object]:
+    """Kept pages of 400 kB to rows of `samples` that are checked and written, as the stage does."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Config(data=folder)
+        bodies = bench.pages(n_pages, model=config.model_name, layer=config.layer)
+        with PageStore(neuroscope_pages.store_path(config)) as store:
+            for neuron, body in enumerate(bodies):
+                path = neuroscope_pages.paths(config)(neuron)
+                sha256 = hashlib.sha256(body).hexdigest()
+                store.keep(
+                    Page(path, "ok", None, now(), now(), sha256, len(body), None, None, PARSER), body
+                )
+        names = dict(model=config.model_name, layer=config.layer, address="", status="ok", fetched=now())
+        asked = pa.Table.from_pylist(
+            [names | dict(neuron=neuron) for neuron in range(n_pages)], schema=empty("pages").schema
+        )
+        work = neuroscope_pages.SAMPLES.worker(None, config)  # type: ignore[misc, arg-type]
+        written = store_of(config)
+
+        def made() -> None:
+            parts = (work(asked.slice(start, 20)) for start in range(0, n_pages, 20))
+            written.write("samples", str(time.monotonic_ns()), parts, {})
+
+        return dict(what="pages to samples", unit="pages", n=n_pages, seconds=seconds_of(made))
 
 
 def told(row: dict[str, object]) -> str:
     """A row as it is printed."""
     each = row["seconds"] / row["n"]  # type: ignore[operator]
-    return f"{row['what']}: {1 / each:,.0f} variants a second of a core, {1e6 * each:.1f} µs each"
+    unit = row.get("unit", "variants")
+    return f"{row['what']}: {1 / each:,.0f} {unit} a second of a core, {1e6 * each:.1f} µs each"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@
 
 Each is fetched by the client of its registry; none is part of this project. Downloads (240 MB) are kept in
 `downloads/`, and every part is written under a temporary name and renamed when it is whole. Then runs the
-command for some layers, with all other arguments passed on to it:
+command for two layers, with all other arguments passed on to it:
 
     .venv/bin/python tests/bench/real.py --layer 3,15 --neurons 64
 """
@@ -273,26 +273,16 @@ def prepare(folder: Path, given: dict[str, str | None]) -> dict[str, str]:
     return found
 
 
-def run(layer: int, settings: dict[str, str], more: Sequence[str]) -> int:
-    """Run the command for a layer and say where its results are; returns its exit code."""
+def run(layer: str, settings: dict[str, str], more: Sequence[str]) -> int:
+    """Run the command for the layers and say where its results are; returns its exit code."""
     options = [word for name, value in settings.items() for word in (f"--{name}", value)]
-    options += ["--layer", str(layer), *more]
+    options += ["--layer", layer, *more]
     command = [sys.executable, "-m", "pipeline"]
-    print(f"\nlayer {layer}", flush=True)
     tell(shlex.join([*command, "run", *options]))
     code = subprocess.run([*command, "run", *options], check=False).returncode
     if not code:
-        pages = str(Path(settings["data"]) / f"report-{layer}")
-        print(
-            f"database: {Path(settings['data']) / 'neurons.duckdb'}, until another layer is run or reported"
-        )
-        print(f"report:   {shlex.join([*command, 'report', pages, *options])}", flush=True)
+        print(f"report: {shlex.join([*command, 'report', *options])}", flush=True)
     return code
-
-
-def layers(text: str) -> list[int]:
-    """The numbers of a list such as 3,15."""
-    return [int(number) for number in text.split(",")]
 
 
 def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -305,7 +295,7 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     add = parser.add_argument
     data = Path(os.path.relpath(ROOT / "data" / "real"))
     add("--data", type=Path, default=data, help="folder of material and results (default: %(default)s)")
-    add("--layer", type=layers, default=[3, 6], help="layers, one after the other (default: 3,6)")
+    add("--layer", default="3,6", help="layers, as LAYER (default: %(default)s)")
     for name, file, source, _ in PARTS:
         add(f"--{name}", help=f"your own instead of {file} ({source})")
     add("--prepare", action="store_true", help="only make the material ready")
@@ -315,13 +305,12 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make ready what is missing, run the command for each layer; returns the first exit code beside 0."""
+    """Make ready what is missing and run the command; returns its exit code."""
     args, more = arguments(argv)
     try:
         settings = prepare(args.data, vars(args)) | {"source": "scan", "data": str(args.data)}
-        for layer in () if args.prepare else args.layer:
-            if code := run(layer, settings, more):
-                return code
+        if not args.prepare:
+            return run(args.layer, settings, more)
     except PipelineError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return exc.exit_code

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.tables import TABLES
+from pipeline.verification import variants
 
 MAPS = 20
-KEY = ["model", "layer", "neuron", "rank", "variant"]
+KEY = ["model", "layer", "sign", "neuron", "rank", "variant"]
 _WORDS, _DIMENSIONS, _NEIGHBOURS, _AROUND = 20_000, 300, 5, 5
 _NAME = "solu-8l-pile"
 
@@ -48,13 +49,14 @@ class Layer:
         return dict(
             model=_same(_NAME, n),
             layer=_same(self.number, n, pa.int32()),
+            sign=_same("positive", n),
             neuron=pa.array(np.arange(n, dtype=np.int32) // MAPS),
             rank=pa.array(np.arange(n, dtype=np.int32) % MAPS),
         )
 
 
 @cache
-def _names() -> pa.Array:
+def names() -> pa.Array:
     """The made-up words, in lower case, and numbers."""
     draw = np.random.default_rng(0)
     letters = np.array(list("etaoinshrdlu"))[draw.integers(0, 12, (2 * _WORDS, 9))]
@@ -88,7 +90,7 @@ def samples(layer: Layer) -> pa.Table:
     activations = layer.draw.normal(0, 0.3, ids.shape).astype(np.float32)
     highest = (3 - np.arange(n) % MAPS / MAPS).astype(np.float32)
     activations[np.arange(n), mats] = highest
-    spoken = pa.array([f" {name}" for name in _names().to_pylist()])
+    spoken = pa.array([f" {name}" for name in names().to_pylist()])
     columns = dict(
         tokens=_lists(spoken.take(pa.array(ids.reshape(-1))), layer.tokens),
         activations=_lists(pa.array(activations.reshape(-1)), layer.tokens),
@@ -100,6 +102,27 @@ def samples(layer: Layer) -> pa.Table:
     return _table("samples", layer.keys() | columns)
 
 
+def pages(layer: Layer) -> pa.Table:
+    """None: a scan has none."""
+    return TABLES["pages"].schema.empty_table()
+
+
+def vocabulary(layer: Layer) -> pa.Table:
+    """The made-up words with random vectors, in the order of their frequency."""
+    names_ = [name for name in names().to_pylist() if not name.isdigit()]
+    draw = np.random.default_rng(1)
+    found = draw.normal(size=(len(names_), _DIMENSIONS)).astype(np.float32)
+    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    share = 1 / np.arange(1, len(names_) + 1)
+    columns = dict(
+        word=pa.array(draw.permutation(names_)),
+        rank=pa.array(np.arange(len(names_), dtype=np.int32)),
+        frequency=pa.array(share / share.sum()),
+        vector=_lists(pa.array(found.reshape(-1)), _DIMENSIONS),
+    )
+    return _table("vocabulary", columns)
+
+
 def words(layer: Layer) -> pa.Table:
     """The words of each MAP, a token each."""
     ids, mats = layer.texts()
@@ -108,7 +131,7 @@ def words(layer: Layer) -> pa.Table:
     place = places[sample, column].astype(np.int32)
     first = np.maximum(0, mats - _AROUND)[sample]
     word = ids[sample, place]
-    text = _names().take(pa.array(word))
+    text = names().take(pa.array(word))
     columns = {name: values.take(pa.array(sample)) for name, values in layer.keys().items()} | dict(
         word_index=pa.array((place - first).astype(np.int32)),
         text=text,
@@ -141,23 +164,28 @@ def vectors(layer: Layer) -> pa.Table:
 
 def synonyms(layer: Layer) -> pa.Table:
     """Five neighbours and five controls of each word that is one."""
-    names = _names()
+    known_names = names()
     known = np.flatnonzero(np.arange(_WORDS) % 10)
     n = 2 * _NEIGHBOURS * len(known)
     other = known[layer.draw.integers(0, len(known), n)]
     columns = dict(
-        word=names.take(pa.array(np.repeat(known, 2 * _NEIGHBOURS))),
+        word=known_names.take(pa.array(np.repeat(known, 2 * _NEIGHBOURS))),
         kind=pa.array(np.tile(["control"] * _NEIGHBOURS + ["synonym"] * _NEIGHBOURS, len(known))),
         rank=pa.array(np.tile(np.arange(_NEIGHBOURS, dtype=np.int32), 2 * len(known))),
-        neighbour=names.take(pa.array(other)),
+        neighbour=known_names.take(pa.array(other)),
         cosine=pa.array(np.linspace(0, 1, n, dtype=np.float32)),
     )
     return _table("synonyms", columns)
 
 
-def encodings(file: Path) -> pa.Table:
+def _variants(places: Path) -> pa.Table:
+    """The key of each variant of a file of places."""
+    return variants.of_places(pq.read_table(places, columns=variants.COLUMNS)).select(KEY)
+
+
+def encodings(places: Path) -> pa.Table:
     """What stands for each variant; only its key and how sure it is are read."""
-    key = pq.read_table(file, columns=KEY)
+    key = _variants(places)
     n = len(key)
     columns = dict(
         {name: key[name] for name in KEY},
@@ -172,9 +200,9 @@ def encodings(file: Path) -> pa.Table:
     return _table("encodings", columns)
 
 
-def activations(file: Path, number: int) -> pa.Table:
+def activations(places: Path, number: int) -> pa.Table:
     """An activation for each variant, of which about a tenth are above their originals'."""
-    key = pq.read_table(file, columns=KEY)
+    key = _variants(places)
     draw = np.random.default_rng(number)
     found = np.where(key["variant"].to_numpy() == 0, 2.0, draw.uniform(0, 2.2, len(key)))
     columns = dict(
@@ -185,15 +213,63 @@ def activations(file: Path, number: int) -> pa.Table:
     return _table("activations", columns)
 
 
+def _each(layer: Layer, n: int) -> dict[str, pa.Array]:
+    """The key of each neuron, `n` times."""
+    return dict(
+        model=_same(_NAME, n * layer.neurons),
+        layer=_same(layer.number, n * layer.neurons, pa.int32()),
+        sign=_same("positive", n * layer.neurons),
+        neuron=pa.array(np.repeat(np.arange(layer.neurons, dtype=np.int32), n)),
+    )
+
+
+def _shares(layer: Layer, n: int) -> pa.Array:
+    return pa.array(layer.draw.random(n))
+
+
+def likeness(layer: Layer) -> pa.Table:
+    """Both tests of each neuron."""
+    n = 2 * layer.neurons
+    own = dict(test=pa.array(["phrases", "words"] * layer.neurons), n_units=_same(20, n))
+    return _table("likeness", _each(layer, 2) | own | dict(score=_shares(layer, n), p=_shares(layer, n)))
+
+
+def dominance(layer: Layer) -> pa.Table:
+    """All four tests of each neuron."""
+    n = 4 * layer.neurons
+    own = dict(test=pa.array(["before", "spelling", "token", "word"] * layer.neurons), thing=_same("a", n))
+    shares = dict(p=_shares(layer, n), coverage=_shares(layer, n), ranks=_ranks(n))
+    return _table("dominance", _each(layer, 4) | own | shares)
+
+
+def groups(layer: Layer) -> pa.Table:
+    """Three groups of each neuron, of which about half are clean."""
+    n = 3 * layer.neurons
+    own = dict(
+        number=pa.array(np.arange(n) % 3),
+        by=pa.array(["words", "phrases", "words"] * layer.neurons),
+        n_maps=_same(5, n),
+        n_units=_same(5, n),
+        clean=pa.array(layer.draw.random(n) < 0.5),
+        mats=_lists(_same(" a", 5 * n), 5),
+    )
+    shares = {name: _shares(layer, n) for name in ("score", "p", "coverage")}
+    return _table("groups", _each(layer, 3) | own | shares | dict(ranks=_ranks(n)))
+
+
+def _ranks(n: int) -> pa.Array:
+    return _lists(pa.array(np.tile(np.arange(5, dtype=np.int32), n)), 5)
+
+
+def substitution(layer: Layer) -> pa.Table:
+    """The test of each neuron."""
+    n = layer.neurons
+    shares = dict(effect=_shares(layer, n), p=_shares(layer, n))
+    return _table("substitution", _each(layer, 1) | dict(n_words=_same(5, n)) | shares)
+
+
 def descriptions(layer: Layer) -> pa.Table:
     """A description of each neuron."""
     n = layer.neurons
-    columns = dict(
-        model=_same(_NAME, n),
-        layer=_same(layer.number, n, pa.int32()),
-        neuron=pa.array(np.arange(n, dtype=np.int32)),
-        describer=_same("lexical", n),
-        description=_same("made up", n),
-        status=_same("ok", n),
-    )
-    return _table("descriptions", columns)
+    own = dict(describer=_same("lexical", n), description=_same("made up", n), status=_same("ok", n))
+    return _table("descriptions", _each(layer, 1) | own)

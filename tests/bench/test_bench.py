@@ -1,12 +1,15 @@
 """The bench measures what it says, at a size that takes no time."""
 
-import functools
+import sys
 
 import bench
 import bench_evidence
 import bench_llama
+import bench_loading
 import bench_ray
+import bench_report
 import bench_scan
+import bench_scan_memory
 import bench_stages
 import bench_verification
 import pytest
@@ -49,31 +52,60 @@ def test_a_model_that_computes_nothing_leaves_preparing_and_collecting(small_tab
 
 def test_a_shape_of_llamas_form_is_measured_both_ways_and_told_beside_its_goals():
     shape = bench_llama.Shape("tiny", 1, 2, 32, 4, 2, 24, 0.6)
-    model = bench_llama.model_of(shape)
-    text = bench_verification.phrase(20)
-    found = [
-        way([text], bench_verification.BATCH)[0][0]
-        for way in (
-            functools.partial(bench_llama.resumed_passes.peaks, model.tower(1)),
-            functools.partial(bench_llama.cached_passes.peaks, model, 1),
-        )
-    ]
-    assert found[0] == pytest.approx(found[1], rel=1e-4, abs=1e-7)
-    times = dict(what="x", ours_s=1.0, batches_s=4.0, one_by_one_s=20.0, peak_mb=1.0)
-    times |= dict(cache_s=2.0, cache_against_one_by_one=10.0, cache_peak_mb=1.0)
-    times |= dict(goal=10, cache_goal=5, goal_share=0.6)
-    told = bench_llama.told(bench_verification.with_ratios(times))
-    assert "20.0 x one hooked pass" in told and "10.0 x one pass" in told and "goals: 10 x and 60%" in told
+    found = bench_llama.measured(bench_llama.model_of(shape), shape, 20)
+    assert found["gflop"] == shape.operations(20) / 1e9
+    times = dict(ours_s=1.0, cache_s=2.0, one_by_one_s=20.0, ended_s=8.0)
+    rates = dict(gflop_per_s=3.0, matmul_gflop_per_s=4.0)
+    told = bench_llama.told(found | times | rates | dict(goal=10, cache_goal=5, goal_share=0.6))
+    assert "own blocks: 1.00 s, 20.0 x one pass per variant (goal 10 x), 8.0 x one that ends" in told
+    assert "own cache: 2.00 s, 10.0 x one pass per variant (goal 5 x), 4.0 x one that ends" in told
+    assert "3 GFLOP/s, 75% of a large product's 4 (goal 60%)" in told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_loading_is_measured_both_ways_and_told(tmp_path):
+    shape = bench_loading.SHAPE | dict(num_hidden_layers=4, vocab_size=200, hidden_size=64, head_dim=2)
+    found = bench_loading.save(tmp_path, shape | dict(intermediate_size=96))
+    whole, part = (bench_loading.measured(way, "float32", tmp_path, 0) for way in ("whole", "part"))
+    assert found > 80_000 and min(*whole.values(), *part.values()) > 0
+    times = dict(what="x", whole_mb=5, part_mb=3, whole_s=2.0, part_s=1.0)
+    told = bench_loading.told(times | dict(whole_seen_mb=7, part_seen_mb=4))
+    assert told == "x: 5 MB -> 3 MB (with what is mapped of files 7 -> 4), 2.0 s -> 1.0 s of a processor"
 
 
 def test_a_scan_is_told_beside_bare_passes_and_a_loop_of_run_with_cache():
-    found = bench_scan.row(bench_llama.Shape("tiny", 1, 2, 32, 4, 2, 24, 0.6), n_tokens=3000)
+    subject = bench_scan.subject(bench_llama.Shape("tiny", 1, 2, 32, 4, 2, 24, 0.6))
+    found = bench_scan.row(subject, n_tokens=3000)
     assert found["tokens"] == 3000 + found["windows"]  # each with its BOS
-    assert found["won"] == found["windows"]  # so few that all win
-    times = dict(what="x", tokens=100, scan_s=1.0, bare_s=0.5, loop_s=3.0, again_s=1.0, won=2, windows=9)
+    assert found["won"] == found["won_alone"] == found["windows"]  # so few that all win
+    times = dict(what="x", tokens=100, scan_s=1.0, alone_s=0.8, bare_s=0.5, loop_s=3.0)
+    times |= dict(again_s=1.0, again_alone_s=0.5, won=2, won_alone=1, windows=9)
     told = bench_scan.told(times)
-    assert told.startswith("x: 100 tokens/s, 50% of bare passes (200), 3.0 x run_with_cache (33)")
-    assert "goals: 85% and 2.2 x; 2 of 9 windows measured again in 1.0 s" in told
+    assert told.startswith("x: 100 tokens/s, 50% of bare passes (200), 3.0 x run_with_cache (33), 1.25 x ")
+    assert "goals: 85%, 2.2 x and 1.3 x; 2 of 9 windows measured again in 1.0 s" in told
+
+
+def test_the_memory_of_a_scan_is_measured_over_all_rows():
+    model = bench_scan_memory.Invented(n_layers=2, n_neurons=30, n_ctx=50, n_tokens=100)
+    found = bench_scan_memory.row(model, n_texts=9, samples=4)
+    assert (found["rows"], found["tokens"]) == (2 * 30 * 4, 2 * 30 * 4 * 50)
+    assert 0 <= found["scan_gb"] <= found["rows_gb"]
+    assert "at most 0.25 GB beside the model, 0.50 GB" in bench_scan_memory.told(
+        found | dict(scan_gb=0.25, rows_gb=0.5)
+    )
+
+
+def test_a_report_is_told_with_its_size_beside_its_goals(tmp_path):
+    (tmp_path / "data").mkdir()
+    bench_report.make(tmp_path / "data", bench_report.Size(layers=2, neurons=30, variants=3))
+    found = bench_report.written(tmp_path)
+    assert found["neurons"] == 60
+    assert found["pages"] == len(list((tmp_path / "report/neurons").rglob("*.html")))
+    shown = bench_report.in_chromium(tmp_path / "report")
+    assert shown is None or set(shown) == {"open_ms", "key_ms", "load_all_ms", "key_all_ms", "sort_all_ms"}
+    told = bench_report.told(found | dict(files=9, mb=5.0, gb=0.5, cores=2, chromium=shown))
+    assert told.startswith(f"report of 60 neurons, {found['pages']} pages: ")
+    assert "goals: 600 s, 200 MB" in told and "in Chromium: " in told
 
 
 def test_operations_of_a_shape_are_those_of_its_products():

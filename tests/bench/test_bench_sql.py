@@ -11,8 +11,17 @@ def test_stages_and_pandas_agree_on_a_small_layer():
     here = lambda work, *args: (work(*args), 1.0)  # noqa: E731
     found = bench_sql.rows(1, neurons=6, tokens=48, run_apart=here)  # which compares the averages
     assert found["n_variants"] > 6 * synthetic.MAPS * 40
-    assert found["stage_s"].keys() >= {"maps", "variants", "retentions", "averages", "feature_neurons"}
+    assert found["stage_s"].keys() >= {"maps", "places", "retentions", "averages", "feature_neurons"}
     assert "SQL stages of 1 layers" in bench_sql.told(found)
+
+
+def test_the_table_adds_up_layers():
+    lines = bench_sql.by_layers([dict(maps=1.0, places=2.0), dict(maps=1.5, places=2.0)])
+    assert [line.split() for line in lines[1:]] == [
+        ["maps", "1.0", "2.5"],
+        ["places", "2.0", "4.0"],
+        ["all", "3.0", "6.5"],
+    ]
 
 
 def test_what_is_invented_fits_together():
@@ -25,3 +34,6 @@ def test_what_is_invented_fits_together():
     assert samples["tokens"][0].as_py()[first["first_token"]] == first["blank"] + first["text"]
     assert pc.sum(words["is_mat"]).as_py() == len(samples)
     tables.check("synonyms", synthetic.synonyms(layer))
+    tables.check("vocabulary", synthetic.vocabulary(layer))
+    for name in ("likeness", "dominance", "groups", "substitution", "descriptions"):
+        tables.check(name, getattr(synthetic, name)(layer))

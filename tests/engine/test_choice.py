@@ -52,7 +52,7 @@ def test_a_stage_that_stays_is_never_given_to_the_engine(tmp_path):
             return super().map(make, shards)
 
     run(Config(data=str(tmp_path), neurons="3"), Noting(), until="words")
-    assert asked == ["pipeline.identification.words"]
+    assert asked == ["pipeline.identification.vocabulary", "pipeline.identification.words"]
 
 
 def test_the_engine_is_reached_before_anything_is_made(tmp_path):

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import CANDIDATE, rows
+from given import Given
 
 from pipeline.config import Config
 from pipeline.engine.stage import Inputs, Stage, runs_of
@@ -59,8 +60,8 @@ def test_a_declared_table_can_be_read_and_another_raises_an_error_that_names_sta
     inputs = pickle.loads(pickle.dumps(Inputs({"candidates": tmp_path / "part.parquet"}, "words")))
     assert inputs["candidates"].equals(candidates)
     assert inputs.columns("candidates", ["neuron"]).to_pylist() == [{"neuron": 0}]
-    assert inputs.n_rows("candidates") == 1
-    for read in (inputs.__getitem__, inputs.file, inputs.n_rows, inputs.get, inputs.__contains__):
+    assert len(inputs.rows("candidates")) == 1
+    for read in (inputs.__getitem__, inputs.file, inputs.rows, inputs.get, inputs.__contains__):
         with pytest.raises(
             UndeclaredError, match="stage words reads the table maps, which it does not decl"
         ):
@@ -68,10 +69,10 @@ def test_a_declared_table_can_be_read_and_another_raises_an_error_that_names_sta
 
 
 def test_runs_of_a_table_are_all_of_its_rows_in_order():
-    inputs = {"words": pa.table({"x": range(10)})}
-    parts = list(runs_of("words", 4)(inputs, Config()))
+    inputs = Given({"candidates": rows("candidates", *(CANDIDATE | dict(neuron=n) for n in range(10)))})
+    parts = list(runs_of("candidates", 4)(inputs, Config()))
     assert [len(part) for part in parts] == [4, 4, 2]
-    assert pa.concat_tables(parts).equals(inputs["words"])
+    assert pa.concat_tables(parts).equals(inputs["candidates"])
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: f"{stage.number}-{stage.table}-{stage.where}")
@@ -83,11 +84,17 @@ def test_what_a_stage_declares_exists_once_and_what_it_uses_decides_no_row(stage
     assert set(stage.decided_by) <= {*stage.settings, *stage.reads}
     covered = {
         "pages": {"model", "weights", "layer", "neurons"},  # the pages' fingerprint is of these neurons
-        "samples": {"model", "weights", "layer", "neurons"},  # likewise; a scan is of the whole layer
+        "samples": {
+            "model",
+            "weights",
+            "layer",
+            "neurons",
+            "signs",
+        },  # likewise; a scan is of the whole layer
         "activations": {"batch_tokens"},  # beyond rounding
         "deviations": {"batch_tokens"},
-        "encodings": {"layer", "precision"},  # with which the model is loaded for its tokenizer
-        "windows": {"layer"},  # that of the rows, which the model must have
+        "encodings": {"layer", "sign", "precision"},  # with which the model is loaded for its tokenizer
+        "windows": {"layer", "sign"},  # that of the rows, which the model must have
         "descriptions": {"score_control", "windows_per_call", "seed"},  # what is announced of scoring
     }
     assert set(stage.uses) <= HOW | covered.get(stage.table, set())

@@ -109,7 +109,7 @@ def report(grouped, tmp_path_factory):
     """The folder of the run's report."""
     folder = tmp_path_factory.mktemp("report") / "report"
     with database.connect(grouped) as con:
-        pages.write(con, grouped, folder)
+        pages.write(con, grouped, folder, everything=True)
     return folder
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import pyarrow as pa
 import pytest
 from conftest import EVIDENCE, ROOT, rows
+from given import Given
 from servers import recorded
 from servers.chat import FAILURES, KEY, ChatServer
 
@@ -76,6 +77,7 @@ def test_a_neuron_is_described_and_windows_are_judged():
     inputs["descriptions"] = rows(
         "descriptions", {name: said[name] for name in ("describer", "description", "status")}
     )
+    inputs = Given(inputs)
     calls = JUDGEMENTS.keep.asked(inputs, CONFIG)
     work = JUDGEMENTS.worker(inputs, CONFIG)
     judged = pa.concat_tables(map(work, JUDGEMENTS.keep.shards(calls, pa.array([True] * len(calls)))))

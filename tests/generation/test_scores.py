@@ -21,7 +21,7 @@ from pipeline.generation import evidence, judgement_calls, prompts
 from pipeline.models import language_model
 from pipeline.run import run
 
-KEY = ("model", "layer", "neuron")
+KEY = ("model", "layer", "sign", "neuron")
 WINDOW = dict(from_neuron=0, from_rank=0, start=0, tokens=["a"], activations=[1.0], activation=1.0)
 
 
@@ -130,7 +130,7 @@ def test_the_control_is_another_neuron_with_other_words(scored):
 
 
 def test_one_more_described_neuron_changes_few_controls():
-    said = [dict(model="m", layer=0, neuron=n, description=f"d{n}") for n in range(40)]
+    said = [dict(model="m", layer=0, sign="positive", neuron=n, description=f"d{n}") for n in range(40)]
     windows = rows(
         "windows", *[WINDOW | dict(neuron=n, window=0, kind="near", marked=[0]) for n in range(40)]
     )
@@ -212,7 +212,7 @@ def test_marks_in_texts_are_never_taken_for_ours(tokens, data):
 def test_a_call_holds_five_windows_of_one_neuron():
     near = [WINDOW | dict(window=i, kind="near", tokens=[str(i)], marked=[0]) for i in range(7)]
     windows = rows("windows", *near)
-    said = [dict(model="m", layer=0, neuron=0, description="d")]
+    said = [dict(model="m", layer=0, sign="positive", neuron=0, description="d")]
     calls = judgement_calls.calls(said, windows, Config(score=True, score_control=True))
     assert [(c["control"], c["method"], c["part"], len(c["tokens"])) for c in calls] == [
         ("none", "detection", 0, 5),

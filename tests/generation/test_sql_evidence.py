@@ -1,6 +1,6 @@
 """310 and 320: what a describer is shown, on rows written by hand."""
 
-from by_hand import BEFORE, MAT, map_row, retentions, variant
+from by_hand import BEFORE, MAT, map_row, places, retentions, variant
 from conftest import SURE, rows, run_sql
 
 MARKED = {
@@ -37,12 +37,12 @@ def test_the_mats_own_marks_are_not_taken_for_ours():
 
 def test_evidence_holds_distinct_maps_and_the_variants_above_their_originals():
     given = [
-        (variant(0, "baseline", phrase="red"), 2.0),
-        (variant(1, "synonym", phrase="green", **MAT), 2.5),
-        (variant(2, "synonym", phrase="blue", **MAT), 2.0),
-        (variant(3, "control", phrase="odd", **MAT), 9.0),
-        (variant(0, "baseline", rank=1, phrase=";"), 1.0),
-        (variant(1, "synonym", rank=1, phrase="x", **BEFORE), 3.0),
+        (variant(0, "baseline"), 2.0),
+        (variant(1, "synonym", replacement="green", **MAT), 2.5),
+        (variant(2, "synonym", replacement="blue", **MAT), 2.0),
+        (variant(3, "control", replacement="odd", **MAT), 9.0),
+        (variant(0, "baseline", rank=1), 1.0),
+        (variant(1, "synonym", rank=1, replacement="x", **BEFORE), 3.0),
     ]
     [found] = run_sql(
         "320_evidence.sql",
@@ -50,7 +50,8 @@ def test_evidence_holds_distinct_maps_and_the_variants_above_their_originals():
             "selected": rows("selected", SURE | {"avg_activation": 1.0}),
             "verdicts": rows("verdicts", SURE | {"likely_kind": "set", "ranks": [0]}),
             "marked": rows("marked", *run_sql("310_marked.sql", MARKED)),
-            "variants": rows("variants", *[v for v, _ in given]),
+            "maps": MARKED["maps"],
+            "places": places(*[v for v, _ in given]),
             "retentions": retentions(given),
         },
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import EVIDENCE, rows, run_sql
+from given import Given
 
 from pipeline import tables
 from pipeline.config import Config
@@ -71,7 +72,7 @@ def made(samples):
         ),
     }
     config = Config(source="scan", score=True)
-    return tables.check("windows", windows.STAGE.worker(inputs, config)(inputs["evidence"]))
+    return tables.check("windows", windows.STAGE.worker(Given(inputs), config)(inputs["evidence"]))
 
 
 def test_windows_are_cut_from_samples_of_their_own_layer(samples, made, demo):
@@ -99,14 +100,14 @@ def window(place, neuron, number, **more):
     """A window whose text says whose it is."""
     model, layer = place
     own = dict(from_neuron=0, from_rank=0, start=0, activations=[1.0], activation=1.0, marked=[0])
-    key = dict(model=model, layer=layer, neuron=neuron, window=number)
+    key = dict(model=model, layer=layer, sign="positive", neuron=neuron, window=number)
     return own | key | dict(kind="near", tokens=[f"{model}/{layer}/{neuron}"]) | more
 
 
 def test_a_description_is_compared_with_windows_of_its_own_layer():
     neurons = [3, 7, 9]
     said = [
-        dict(model=model, layer=layer, neuron=n, description=f"{model}/{layer}/{n}")
+        dict(model=model, layer=layer, sign="positive", neuron=n, description=f"{model}/{layer}/{n}")
         for model, layer in PLACES
         for n in neurons
     ]

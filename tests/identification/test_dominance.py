@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import rows
+from given import Given
 
 from pipeline import tables
 from pipeline.config import Config
@@ -119,13 +120,6 @@ def test_texts_of_few_tokens_tell_nothing():
     assert dominance.Responses(texts_of(([*tokens, "u"], [1.0] * 101, 0))).apart("t5") is not None
 
 
-class Held(dict):
-    """Tables in memory as a stage is handed them."""
-
-    def columns(self, table, names):
-        return self[table].select(names)
-
-
 def neuron(number, respond, words=lambda token: token.strip(), layer=0):
     """The rows of `mat_words` and `samples` of a neuron: `respond` gives the activation at a token by its
     text, its place and a source of random numbers. Tokens are t000 to t199; one in five is " fig"."""
@@ -160,10 +154,13 @@ def noise(token, place, rng):
 
 
 def dominant(*neurons):
-    inputs = Held(
-        mat_words=rows("mat_words", *(row for mats, _ in neurons for row in mats)),
-        words=rows("words"),
-        samples=rows("samples", *(row for _, texts in neurons for row in texts)),
+    neurons = sorted(neurons, key=lambda own: (own[0][0]["layer"], own[0][0]["neuron"]))
+    inputs = Given(
+        dict(
+            mat_words=rows("mat_words", *(row for mats, _ in neurons for row in mats)),
+            words=rows("words"),
+            samples=rows("samples", *(row for _, texts in neurons for row in texts)),
+        )
     )
     stage = dominance.STAGE
     work = stage.worker(inputs, Config())

@@ -121,6 +121,57 @@ def test_a_unit_that_is_alike_to_no_group_is_in_none():
     assert [np.flatnonzero(part).tolist() for part in settled] == [[0, 1], [2, 3]]
 
 
+def between_two(one, other):
+    """Scores of two groups of three and two, and one more unit, that is so alike to either."""
+    scores = blocks(3, 2, 1)
+    scores[5, :3] = scores[:3, 5] = one
+    scores[5, 3:5] = scores[3:5, 5] = other
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "goes"),  # of three and two units: a standard error is the root of 1/3 + 1/2, 0.91
+    [
+        (2.0, 1.0, 0),
+        (2.0, 1.2, None),
+        (1.2, 2.0, None),
+        (1.2, 2.2, 1),
+        (2.0, 2.0, None),
+        (0.9, -0.5, "none"),
+    ],
+)
+@pytest.mark.parametrize("was", [0, 1, "none"])
+def test_a_unit_moves_only_to_a_group_that_is_clearly_better(one, other, goes, was):
+    parts = np.zeros((2, 6), bool)
+    parts[0, :3] = parts[1, 3:5] = True
+    if was != "none":
+        parts[was, 5] = True
+    settled = groups.settled(parts, between_two(one, other))
+    goes = was if goes is None else goes
+    assert settled[:, 5].tolist() == [goes == 0, goes == 1]
+    assert (settled[:, :5] == parts[:, :5]).all()
+
+
+@given(SCORES, st.integers(0, 10**6))
+@settings(deadline=None, max_examples=60)
+def test_one_round_of_settling_is_that_of_units_one_by_one(scores, seed):
+    k = len(scores)
+    label = np.random.default_rng(seed).integers(-1, 2, k)  # -1 is none
+    parts = label == np.arange(2)[:, None]
+    expected = parts.copy()
+    for unit in range(k):
+        own = [[j for j in range(k) if label[j] == group and j != unit] for group in range(2)]
+        alike = [mean_between(scores, [unit], part) if part else 0.0 for part in own]
+        error = np.sqrt(sum(1 / max(1, len(part)) for part in own))
+        if abs(alike[0] - alike[1]) >= error:
+            expected[:, unit] = np.arange(2) == np.argmax(alike)
+        expected[:, unit] &= np.array(alike) >= 1.0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(groups, "_ROUNDS", 1)
+        found = groups.settled(parts, scores)
+    assert (found == (expected if (expected.sum(1) >= 2).all() else parts)).all()
+
+
 def test_groups_stay_as_they_were_where_one_would_lose_all_but_one():
     parts = np.array([[1, 1, 0, 0], [0, 0, 1, 1]], bool)
     assert (groups.settled(parts, blocks(3, 1)) == parts).all()

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import rows
+from given import Given
 
 from pipeline import tables
 from pipeline.config import Config
@@ -73,6 +74,7 @@ def inputs_of(neurons, known=VOCABULARY):
 def made(stage, inputs, config=None):
     """The rows that a stage makes of some tables, checked against its schema."""
     config = config or Config()
+    inputs = Given(inputs)
     work = stage.worker(inputs, config)
     parts = [work(shard) for shard in stage.shards(inputs, config)]
     whole = pa.concat_tables([tables.empty(stage.table), *parts])

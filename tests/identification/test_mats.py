@@ -144,8 +144,8 @@ def test_mats_are_those_of_distinct_maps_with_the_other_words_in_order():
         ),
     )
     assert mats.mats_of(mat_words, words) == {
-        ("m", 0, 0): [Mat(0, "fig", "fig", ("the", "falls"), 2.0)],
-        ("m", 0, 1): [Mat(0, ",", None, (), 0.0)],
+        ("m", 0, "positive", 0): [Mat(0, "fig", "fig", ("the", "falls"), 2.0)],
+        ("m", 0, "positive", 1): [Mat(0, ",", None, (), 0.0)],
     }
 
 

@@ -99,6 +99,12 @@ def vector_row(rank, vector, *, mat_vector=None, neuron=0):
     return {"neuron": neuron, "rank": rank} | known
 
 
+def test_near_duplicates_are_found_where_no_blanks_stand_between_words():
+    texts = ["我们喜欢学习中国语言", "他们喜欢学习中国语言", "老师昨天看见北京音乐"]
+    found = maps(*(sample(rank, list(text), 5) for rank, text in enumerate(texts)))
+    assert [row["duplicate"] for row in found] == [False, True, False]
+
+
 def similarity(vectors, duplicates=None, mat_vectors=None):
     count = len(vectors)
     duplicates = duplicates or [False] * count

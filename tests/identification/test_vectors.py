@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from by_hand import map_row, word
 from conftest import rows
+from given import Given
 
 from pipeline.config import Config
 from pipeline.identification import vectors
@@ -57,11 +58,13 @@ def test_a_phrase_has_the_same_vector_whatever_else_is_analysed():
         maps = [map_row(0, neuron=n) for n in neurons]
         words = [word("w5", 0, is_mat=True, neuron=n) for n in neurons]
         words += [word("w9", 1, neuron=n) for n in neurons]
-        inputs = {
-            "maps": rows("maps", *maps),
-            "words": rows("words", *words),
-            "vocabulary": VOCABULARY.to_table(),
-        }
+        inputs = Given(
+            {
+                "maps": rows("maps", *maps),
+                "words": rows("words", *words),
+                "vocabulary": VOCABULARY.to_table(),
+            }
+        )
         work = vectors.STAGE.worker(inputs, Config())
         shards = vectors.STAGE.shards(inputs, Config())
         return next(row for shard in shards for row in work(shard).to_pylist())

@@ -1,9 +1,10 @@
 from by_hand import map_row
 from conftest import rows
+from given import Given
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.identification.words import find_words
+from pipeline.identification.words import STAGE, find_words
 from pipeline.language import word
 
 
@@ -58,6 +59,37 @@ def test_only_letters_in_tokens_of_their_own_can_be_replaced():
 
 def test_empty_tokens_do_no_harm():
     assert [w["text"] for w in words(["", " red", "", " fox", ""])] == ["red", "fox"]
+
+
+def test_what_is_written_without_blanks_is_divided_by_the_vocabulary():
+    phrase = map_row(0, tokens=["我们", "是", "中国", "人。", "红"], text_before="", text_after="色")
+    phrase["mat_index"] = 2
+    found = find_words(rows("maps", phrase), word.Known(["我们", "中国", "红色", "other"])).to_pylist()
+    assert [
+        (w["word"], w["first_token"], w["end_token"], w["replaceable"], w["is_mat"]) for w in found
+    ] == [
+        ("我们", 0, 1, True, False),
+        ("是", 1, 2, True, False),
+        ("中国", 2, 3, True, True),
+        ("人", 3, 4, False, False),  # shares its token with a full stop; 红 goes on beyond the edge
+    ]
+
+
+def warned(*maps):
+    given = rows(
+        "maps", *(map_row(n, tokens=tokens, phrase="".join(tokens)) for n, tokens in enumerate(maps))
+    )
+    return STAGE.warn(find_words(given), Given({"maps": given}), None)
+
+
+def test_maps_without_words_that_can_be_replaced_are_said_with_the_reason():
+    bytes_of_it, digits, good = ["\ufffd"] * 4, ["x", "1"], [" red", " fox"]
+    [said] = warned(bytes_of_it, bytes_of_it, good)
+    assert said.startswith("2 of 3 MAPs hold no word that can be replaced, as 2 hold half characters")
+    assert "take a MODEL whose tokenizer knows the script" in said
+    [said] = warned(digits, digits, good)
+    assert said.startswith("2 of 3 MAPs hold no word that can be replaced: letters only")
+    assert warned(bytes_of_it, digits, good, good) == []
 
 
 @given(st.lists(st.text(alphabet=" aé'_1.\n\ufffdZ", max_size=4), max_size=11), st.data())

@@ -1,3 +1,5 @@
+import random
+
 import numpy as np
 import pytest
 from gensim.models import FastText, KeyedVectors
@@ -120,3 +122,14 @@ def test_a_file_of_another_form_is_refused(tmp_path, name, content):
 )
 def test_inflections_contain_the_word_or_share_its_stem(one, other, expected):
     assert fasttext.inflection(one, other) is expected
+
+
+def test_words_of_what_is_written_without_blanks_are_found_by_how_often_they_stand_together():
+    """Two words of two characters each, two of Thai and one of Katakana, in any order."""
+    draw = random.Random(0)
+    names = ["中国", "老师", "ประเทศ", "สวัสดี", "コーヒー", "我", "去"]
+    texts = ["".join(draw.sample(names, 7)) + "。red fox" for _ in range(400)]
+    found = fasttext.train(texts, 0)
+    assert set(found.words) == {*names, "red", "fox"}
+    again = fasttext.train(texts, 0)
+    assert again.words == found.words and np.array_equal(again.matrix, found.matrix)

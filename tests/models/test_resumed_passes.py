@@ -1,5 +1,6 @@
 """Variants that resume where they differ equal whole passes, in every form of model."""
 
+import contextlib
 import logging
 from itertools import chain
 
@@ -12,6 +13,7 @@ from transformer_lens.model_bridge import TransformerBridge
 
 from pipeline.models import resumed_passes
 from pipeline.models.blocks import forms
+from pipeline.models.blocks.block import NoBlocksError
 from pipeline.models.language_model import LanguageModel
 from pipeline.models.phrases import Batch, Phrase, Text
 
@@ -146,8 +148,10 @@ def test_every_variant_equals_a_whole_pass_whatever_the_batches(model, data):
 )
 def test_only_causal_models_with_neurons_resume(direction, attn_only, known):
     bridge = native(dict(act_fn="gelu", attention_dir=direction, attn_only=attn_only))
-    assert (forms.tower(bridge.original_model, 1) is not None) is known
+    with contextlib.nullcontext() if known else pytest.raises(NoBlocksError, match="looks ahead"):
+        assert len(forms.tower(bridge.original_model, 1).blocks) == 2
 
 
 def test_a_form_that_is_not_known_does_not_resume():
-    assert forms.tower(type("NewForCausalLM", (), {})(), 0) is None
+    with pytest.raises(NoBlocksError, match="its form has no blocks here"):
+        forms.tower(type("NewForCausalLM", (), {})(), 0)

@@ -30,8 +30,8 @@ def copied(made, tmp_path):
     return copied
 
 
-def load(path):
-    return language_model.load(Config(model=str(path)))
+def load(path, layer=1):
+    return language_model.load(Config(model=str(path), layer=layer))
 
 
 def without(part):
@@ -99,7 +99,7 @@ def test_a_config_that_the_weights_do_not_fit_is_refused(copied, form, changes, 
     path = copied(form)
     model_folders.change_config(path, **changes)
     with pytest.raises(PipelineError, match=message):
-        load(path)
+        load(path, layer=0)
 
 
 def test_weights_of_another_model_are_refused(made, copied):

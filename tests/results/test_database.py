@@ -9,14 +9,11 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from conftest import ROOT, disk_of, no_file_grows
+from conftest import ROOT, disk_of, no_file_grows, tables_of
 
 from pipeline import cli
-from pipeline.engine.made import Tables
 from pipeline.errors import PipelineError, StoreError
-from pipeline.plan import plan
 from pipeline.results import database
-from pipeline.run import store_of
 
 READER = """
 import sys, time
@@ -36,10 +33,6 @@ print(n, sorted(seen), failed)
 """
 
 
-def tables_of(config):
-    return Tables(store_of(config), plan(config))
-
-
 @pytest.fixture
 def copy(small, tmp_path):
     """The small run in a folder of its own, to be changed."""
@@ -56,7 +49,7 @@ def assert_whole(config):
 
 
 def options(config):
-    names = ("source", "text", "neurons", "similarity", "activation", "synonyms", "data")
+    names = ("source", "text", "signs", "neurons", "similarity", "activation", "synonyms", "data")
     return [f"--{name}={getattr(config, name)}" for name in names]
 
 
@@ -104,7 +97,7 @@ def test_a_report_over_a_damaged_database_is_made_of_a_new_one(copy, capsys):
     path = database.path_of(copy)
     path.write_bytes(HARM["many blocks changed"](path.read_bytes()))
     assert cli.main(["report", *options(copy)]) == 0
-    assert "96 neurons; open" in capsys.readouterr().out
+    assert "96 neurons, " in capsys.readouterr().out
     assert_whole(copy)
 
 

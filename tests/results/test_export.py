@@ -185,7 +185,7 @@ def test_a_sample_of_the_text_holds_what_the_model_computes_for_it(small, demo):
 class Saying:
     """Contents of one neuron, 7, of a model whose windows and logits are given."""
 
-    layer, neurons, model_name, shape, descriptions = 1, [7], "said", (2, 8), {}
+    layer, sign, neurons, model_name, shape, descriptions = 1, "positive", [7], "said", (2, 8), {}
     config, model = Config(), SimpleNamespace(token_texts=["a", "b", "c"], hook="blocks.{}".format)
 
     def __init__(self, windows, effects):

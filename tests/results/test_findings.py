@@ -11,7 +11,7 @@ from pipeline.results.findings import Layer
 
 def layer(way="chance", n_found=145, worst_q=0.0493, kinds=None):
     kinds = Counter(kinds or {"set": 140, "word": 5})
-    return Layer("demo", 1, way, 512, 344, n_found, worst_q, kinds)
+    return Layer("demo", 1, "positive", way, 512, 344, n_found, worst_q, kinds)
 
 
 def test_by_chance_the_rate_and_the_number_expected_to_be_false_are_told():

@@ -1,6 +1,7 @@
 """The report: right, safe with hostile tokens, and usable in a browser without a network."""
 
 import dataclasses
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -43,7 +44,7 @@ def written(small, tmp_path_factory):
     config = dataclasses.replace(small, data=str(folder / "data"), score=True)
     tables = database.run(config)
     with database.connect(config) as con:
-        assert pages.write(con, config, folder / "report") == 96
+        assert pages.write(con, config, folder / "report", everything=True).neurons == 96
     return folder / "report", tables, config
 
 
@@ -64,6 +65,12 @@ class Page(HTMLParser):
 
 def page(folder, name):
     return Page((folder / name).read_text())
+
+
+def rows_of(file):
+    """The rows of a table's file: HTML, words, how far it came, place, number, kind and scores."""
+    text = file.read_text().partition("] = ")[2].removesuffix("];\n").rstrip(",\n")
+    return json.loads(text + "]")
 
 
 def of(neuron):
@@ -89,7 +96,7 @@ def test_a_page_shows_the_maps_with_the_mat_and_the_substitutions(written):
     folder, tables, _ = written
     neuron = tables["feature_neurons"]["neuron"][0].as_py()
     found = page(folder, of(neuron))
-    mats = [a for tag, a in found.elements if tag == "span" and "underline" in a.get("style", "")]
+    mats = [a for tag, a in found.elements if tag == "i" and a.get("class") == "mat"]
     maps = [row for row in tables["maps"].to_pylist() if row["neuron"] == neuron]
     assert len(mats) == len(maps)
     text = "".join(found.text)
@@ -127,7 +134,7 @@ update feature_neurons set description = ({HOSTILE_SQL})[3], max_phrases = {HOST
 update groups set mats = {HOSTILE_SQL}, clean = true;
 insert into pages (model, layer, neuron, address, status)
     select model, layer, neuron, 'javascript:alert(1)', 'ok' from similarity;
-update variants set phrase = ({HOSTILE_SQL})[1], replacement = ({HOSTILE_SQL})[2];
+update places set replacements = [({HOSTILE_SQL})[2] for each in replacements] where place > 0;
 """
 
 
@@ -145,7 +152,7 @@ def hostile(written, tmp_path_factory):
 
 def test_hostile_tokens_are_only_text(hostile, written):
     _, tables, _ = written
-    allowed = {"plotly.min.js", "report.js", None}
+    allowed = {"table/found.js", "report.js", None}
     for name in ("index.html", of(tables["feature_neurons"]["neuron"][0].as_py())):
         found = page(hostile, name)
         assert {a.get("src") for tag, a in found.elements if tag == "script"} <= allowed
@@ -157,11 +164,24 @@ def test_hostile_tokens_are_only_text(hostile, written):
         assert "{{ 7 * 7 }}" in text
 
 
+def test_hostile_tokens_are_only_text_in_the_rows_of_the_table_too(hostile, written):
+    _, tables, _ = written
+    found = [row for name in ("found", "0") for row in rows_of(hostile / f"table/{name}.js")]
+    assert len(found) == len(tables["similarity"])
+    for html, *_ in found:
+        row = Page(html)
+        assert {tag for tag, _ in row.elements} <= {"tr", "td", "a", "small", "div", "i"}
+        assert not [k for _, a in row.elements for k in a if k.startswith("on")]
+        assert all(a["href"].startswith("neurons/") for tag, a in row.elements if tag == "a")
+        assert "{{ 7 * 7 }}" in "".join(row.text)
+        assert not re.search("[\x1b\u202e]", html)
+
+
 def test_a_report_is_replaced_and_anything_else_is_not(written, tmp_path):
     folder, _, config = written
     (tmp_path / "report.js").write_text("mine")
     with database.connect(config) as con:
-        pages.write(con, config, folder)
+        pages.write(con, config, folder, everything=True)
         with pytest.raises(UserError, match="holds something else"):
             pages.write(con, config, tmp_path)
     assert (tmp_path / "report.js").read_text() == "mine"
@@ -179,7 +199,9 @@ def test_a_run_that_found_nothing_has_a_report(small, tmp_path, capsys):
     shutil.copytree(small.data, tmp_path / "data")
     args = ["--data", str(tmp_path / "data"), "--similarity", "1", "--neurons", "0-7", "--source", "scan"]
     assert cli.main(["report", str(tmp_path / "report"), *args, "--text", small.text]) == 0
-    assert capsys.readouterr().out == f"8 neurons; open {tmp_path / 'report/index.html'}\n"
+    n_pages = len(list((tmp_path / "report/neurons").rglob("*.html")))
+    said = f"8 neurons, {n_pages} pages; open {tmp_path / 'report/index.html'}\n"
+    assert capsys.readouterr().out == said
     text = (tmp_path / "report/index.html").read_text()
     assert "No feature neuron; try SIMILARITY=" in text
 
@@ -244,7 +266,11 @@ def test_it_opens_and_every_kind_of_page_can_be_pictured(written, screen, tmp_pa
         screen.screenshot(path=picture, full_page=True)
         assert picture.stat().st_size > 10_000
         assert fits(screen), name
-    assert screen.locator(".chart svg.main-svg").count() >= 4
+    charts = screen.locator(".chart")
+    assert charts.count() == 4
+    for chart in charts.all():
+        chart.scroll_into_view_if_needed()
+        chart.locator("svg.main-svg").first.wait_for()
 
 
 def shown(screen, column):
@@ -318,7 +344,7 @@ def test_a_neuron_is_reached_by_its_number(written, screen):
 def test_activations_of_tokens_are_shown_in_numbers_by_keyboard(written, screen):
     folder, tables, _ = written
     screen.goto((folder / of(17)).as_uri())
-    number = "getComputedStyle(document.querySelector('.token[title]'), '::after').content"
+    number = "getComputedStyle(document.querySelector('.phrase i[title]'), '::after').content"
     assert screen.evaluate(number) == "none"
     screen.locator("#values").focus()
     screen.keyboard.press("Space")
@@ -330,6 +356,8 @@ def test_activations_of_tokens_are_shown_in_numbers_by_keyboard(written, screen)
 def test_hostile_pages_run_nothing(hostile, written, screen):
     _, tables, _ = written
     screen.goto((hostile / "index.html").as_uri())
+    screen.locator("#among").select_option("all neurons")
+    screen.locator("#neurons tbody tr").nth(95).wait_for()
     screen.goto((hostile / of(tables["feature_neurons"]["neuron"][0].as_py())).as_uri())
 
 
@@ -341,5 +369,6 @@ def test_templates_ship_in_the_wheel():
         "neuron.html",
         "phrases.html",
         "report.js",
+        "rows.html",
         "style.css",
     }

@@ -105,7 +105,7 @@ def report(both, tmp_path_factory):
     config, _ = both
     folder = tmp_path_factory.mktemp("report") / "report"
     with database.connect(config) as con:
-        assert pages.write(con, config, folder) == 12
+        assert pages.write(con, config, folder, everything=True) == (12, 12)
     return folder
 
 
@@ -143,12 +143,17 @@ def test_each_page_of_the_report_shows_its_own_neuron(both, report):
 
 def test_links_of_the_report_lead_to_pages_and_stay_in_their_layer(report):
     index = (report / "index.html").read_text()
-    looked_at = json.loads(re.search(r'id="looked-at">(.*?)</script>', index)[1])
-    assert looked_at["0/7"] == "neurons/demo/0/7.html"
-    assert looked_at["1/7"] == "neurons/demo/1/7.html"
+    places = json.loads(re.search(r'id="places">(.*?)</script>', index)[1])
+    assert [(each["name"], each["folder"]) for each in places] == [
+        (str(layer), f"neurons/demo/{layer}") for layer in NEURONS
+    ]
+    for place, own in zip(places, NEURONS.values(), strict=True):
+        [[first, last]] = place["paged"]
+        assert place["looked"] == place["paged"]
+        assert f"{first}-{last}" == own
     linked = re.findall(r'href="(neurons/[^"]*)">([^<]*)<', index)
-    assert {"0/7", "1/7"} <= {label for page, label in linked if looked_at.get(label) == page}
-    assert all((report / page).is_file() for page in (*looked_at.values(), *dict(linked)))
+    assert {("neurons/demo/0/7.html", "0/7"), ("neurons/demo/1/7.html", "1/7")} <= set(linked)
+    assert all((report / page).is_file() for page in dict(linked))
     for page in (report / "neurons").rglob("*.html"):
         links = re.findall(r'(?:href|src)="([^"]*)"', page.read_text())
         assert all((page.parent / link).is_file() for link in links if not link.startswith("data:"))
@@ -193,9 +198,9 @@ def test_show_takes_every_layer_or_the_one_that_is_named(both, capsys):
     for layer, part in enumerate((of_0, of_1)):
         peaks = [f"{row['max_activation']:.3g}" for row in by_place(tables["maps"])[layer, 7]]
         assert re.findall(r"(?m)^ *\d+ +(\S+)  ", part) == peaks
-        assert shown(capsys, config, "7", "--layer", str(layer))[1] == f"{part.rstrip()}\n"
-        assert shown(capsys, config, "7", "--layer", str(layer), "--model", "demo")[0] == 0
-    assert shown(capsys, config, "3", "--layer", "0")[2] == (
+        assert shown(capsys, config, f"{layer}:7")[1] == f"{part.rstrip()}\n"
+        assert shown(capsys, config, f"{layer}:7", "--model", "demo")[0] == 0
+    assert shown(capsys, config, "0:3")[2] == (
         "error: neuron 3, layer 0 is not in the last run, which had NEURONS=3-9 of demo, layer 0; "
         "demo, layer 1\n"
     )
@@ -363,7 +368,7 @@ def renamed(both, tmp_path):
 
 def test_two_models_are_kept_apart_too(renamed, tmp_path, capsys):
     with database.connect(renamed) as con:
-        assert pages.write(con, renamed, tmp_path / "report") == 12
+        assert pages.write(con, renamed, tmp_path / "report", everything=True) == (12, 12)
         in_models = [
             answers(con, f"from neighbours_of(7, in_model := '{name}')") for name in ("a/b", "demo")
         ]
@@ -377,6 +382,6 @@ def test_two_models_are_kept_apart_too(renamed, tmp_path, capsys):
     assert "\ndemo, layer 1: 6 neurons, " in printed
     titles = [text_of(tmp_path / f"report/neurons/{name}/1/7.html") for name in ("a_b", "demo")]
     assert ["Neuron 7 of a/b, layer 1" in titles[0], "Neuron 7 of demo, layer 1" in titles[1]] == [True] * 2
-    assert '"a/b/1/7": "neurons/a_b/1/7.html"' in (tmp_path / "report/index.html").read_text()
+    assert 'href="neurons/a_b/1/7.html">a/b/1/7<' in (tmp_path / "report/index.html").read_text()
     assert shown(capsys, renamed, "7", "--model", "a/b")[1].startswith("a/b, layer 1, neuron 7: ")
     assert Path(renamed.data).is_dir()

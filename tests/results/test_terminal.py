@@ -32,7 +32,7 @@ def test_a_wide_terminal_shows_every_column_and_a_narrow_one_the_first(small, mo
 @pytest.fixture
 def wide():
     """A result whose neuron's MAPs are of characters that take two columns, or none."""
-    own = "select 'm' as model, 0 as layer, 1 as neuron"
+    own = "select 'm' as model, 0 as layer, 'positive' as sign, 1 as neuron"
     nulls = ("reason", "detection_f1", "similarity", "normalised_activation", "selectivity", "description")
     unknown = ", ".join(f"null as {name}" for name in (*nulls, "description_coverage"))
     ps = ", ".join(f"0.1 as {name}" for name in ("p", "q", "coverage", *findings.TESTS))

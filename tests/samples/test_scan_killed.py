@@ -1,5 +1,6 @@
 """A scan that dies at any moment continues, with the rows of one that did not."""
 
+import dataclasses
 import itertools
 import os
 import random
@@ -11,16 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from conftest import ROOT
 from lookup_model import LookupModel
 
 from pipeline.config import Config
+from pipeline.engine.engines import InProcess
 from pipeline.errors import StoreError
 from pipeline.samples import scan
+from pipeline.samples.text_windows import Text
 from pipeline.samples.unfinished import Unfinished
 
 CONFIG = Config(samples=8, batch_tokens=60)
+LAYERS = (0, 2, 5)
 KILLS = 10
 draw = random.Random(1)
 TEXTS = ["".join(draw.choices("1234567", k=draw.randint(1, 14))) for _ in range(400)]
@@ -34,27 +39,36 @@ class Counting(LookupModel):
     """
 
     def __init__(self, passes, dies_after=None, wait_s=0.0):
-        super().__init__(n_neurons=20)
-        self.passes, self.dies_after, self.wait_s, self.n = passes, dies_after, wait_s, 0
+        super().__init__(n_neurons=10, layers=LAYERS)
+        self.passes, self.dies_after, self.wait_s, self.n = passes, dies_after, wait_s, [0]
 
-    def measured(self, ids, layer):
+    def look_through(self, ids, see):
         with self.passes.open("a") as file:
             file.write("x")
-        self.n += 1
-        if self.n == self.dies_after:
+        self.n[0] += 1
+        if self.n[0] == self.dies_after:
             threading.Timer(self.wait_s, os.kill, (os.getpid(), signal.SIGKILL)).start()
-        return super().measured(ids, layer) * (1 + ids.cumsum(1) / 64)[:, :, None]
+        super().look_through(ids, see)
+
+    def values(self, ids, layer):
+        return super().values(ids, layer) * (1 + ids.cumsum(1) / 64)[:, :, None]
 
 
 def n_passes(folder):
     return len((folder / "passes").read_text())
 
 
-def scanned(folder, dies_after=None, wait_s=0.0, lines=LONGER):
-    """The rows of a scan that saves itself after each batch."""
-    model = Counting(folder / "passes", dies_after, wait_s)
-    found = scan.Scan(CONFIG, model, lambda: iter(lines), Unfinished(folder / "unfinished", every_s=0))
-    return pa.concat_tables([found.rows(part, 3) for part in range(3)])
+def rows(model, folder, lines, config=CONFIG, layers=LAYERS):
+    """The rows of a scan that saves itself after each batch, one layer after the other."""
+    parts = [dataclasses.replace(config, layer=layer) for layer in layers]
+    unfinished = Unfinished(folder / "unfinished", every_s=0)
+    found = scan.Scan(parts, model.of, Text(lambda: iter(lines), grouped=500), unfinished, InProcess())
+    return pa.concat_tables([each for part in range(len(layers)) for each in found.rows(part)])
+
+
+def scanned(folder, dies_after=None, wait_s=0.0, lines=LONGER, layers=LAYERS):
+    """The rows of such a scan, with a model that may die."""
+    return rows(Counting(folder / "passes", dies_after, wait_s), folder, lines, layers=layers)
 
 
 # scans in a process of its own for each line it is given, and says how it ended
@@ -101,14 +115,13 @@ def stopped(folder, after):
     """A scan that is ended by an exception after some passes."""
 
     class Ending(Counting):
-        def measured(self, ids, layer):
-            if self.n == after:
+        def look_through(self, ids, see):
+            if self.n[0] == after:
                 raise KeyboardInterrupt
-            return super().measured(ids, layer)
+            super().look_through(ids, see)
 
-    model = Ending(folder / "passes")
     with pytest.raises(KeyboardInterrupt):
-        scan.Scan(CONFIG, model, lambda: iter(TEXTS), Unfinished(folder / "unfinished", every_s=0))
+        rows(Ending(folder / "passes"), folder, TEXTS)
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +142,21 @@ def test_a_scan_that_continues_makes_no_pass_twice(short, tmp_path, share):
 def test_another_size_of_batches_continues_as_well(short, tmp_path):
     stopped(tmp_path, short[1] // 3)
     other = Config(samples=8, batch_tokens=16)
-    model, lines = Counting(tmp_path / "passes"), lambda: iter(TEXTS)
-    found = scan.Scan(other, model, lines, Unfinished(tmp_path / "unfinished", every_s=0))
-    assert found.rows().equals(short[0])
+    assert rows(Counting(tmp_path / "passes"), tmp_path, TEXTS, other).equals(short[0])
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9, 1.0])
+def test_other_layers_begin_anew_and_are_right(short, tmp_path, share, capfd):
+    if share < 1:
+        stopped(tmp_path, int(share * short[1]))
+    else:
+        scanned(tmp_path, lines=TEXTS)
+    capfd.readouterr()
+    found = scanned(tmp_path, lines=TEXTS, layers=(5, 0))
+    layer = pc.field("layer")
+    assert found.filter(layer == 5).equals(short[0].filter(layer == 5))
+    assert found.filter(layer == 0).equals(short[0].filter(layer == 0))
+    assert capfd.readouterr().err == ""
 
 
 def test_a_scan_that_was_whole_makes_no_pass(short, tmp_path, capfd):
@@ -141,18 +166,18 @@ def test_a_scan_that_was_whole_makes_no_pass(short, tmp_path, capfd):
     assert "scan: continues after " in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["winners.npz", "values.npz", "rows"])
+@pytest.mark.parametrize("names", [["winners.npz", "range.npz"], ["values.npz"], ["rows"]], ids="+".join)
 @pytest.mark.parametrize("change", ["cut", "turned", "gone", "empty"])
-def test_what_was_damaged_meanwhile_is_made_anew(short, tmp_path, capfd, name, change):
+def test_what_was_damaged_meanwhile_is_made_anew(short, tmp_path, capfd, names, change):
     scanned(tmp_path, lines=TEXTS)
-    path = tmp_path / "unfinished" / name
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 255
-    half = data[: len(data) // 2]
-    if change == "gone":
-        path.unlink()
-    else:
-        path.write_bytes({"cut": half, "turned": data, "empty": b""}[change])
+    for path in (tmp_path / "unfinished" / name for name in names):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 255
+        half = data[: len(data) // 2]
+        if change == "gone":
+            path.unlink()
+        else:
+            path.write_bytes({"cut": half, "turned": data, "empty": b""}[change])
     assert scanned(tmp_path, lines=TEXTS).equals(short[0])
     assert n_passes(tmp_path) > short[1]
     if change != "gone":

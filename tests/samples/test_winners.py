@@ -74,10 +74,47 @@ def test_parts_that_are_searched_apart_join_to_the_same_in_any_order(texts, samp
     draw.shuffle(parts)
     joined = Winners(2, samples)
     for n_windows, n_texts, part in parts:
-        joined.join(searched(part, samples, 2), n_windows, min(n_texts, len(texts)))
+        joined.join(searched(part, samples, 2).found(), n_windows, min(n_texts, len(texts)))
     whole = searched(texts, samples, 2)
     for neuron in range(2):
         assert as_rows(joined, neuron) == as_rows(whole, neuron) == best(texts, samples, neuron)
+
+
+@given(*[TEXTS] * 3, st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_joining_is_associative(one, two, three, samples):
+    parts, n_windows, n_texts = [], 0, 0
+    for texts in (one, two, three):
+        part = Winners(2, samples)
+        part.join(searched(texts, samples, 2).found(), n_windows, n_texts)
+        parts.append(part)
+        n_windows, n_texts = n_windows + sum(map(len, texts)), n_texts + len(texts)
+
+    def joined(left, right):
+        both = Winners(2, samples)
+        both.join(left.found())
+        both.join(right.found())
+        return both
+
+    first, second = (
+        joined(joined(parts[0], parts[1]), parts[2]),
+        joined(parts[0], joined(parts[1], parts[2])),
+    )
+    whole = searched(one + two + three, samples, 2)
+    for neuron in range(2):
+        assert as_rows(first, neuron) == as_rows(second, neuron) == as_rows(whole, neuron)
+
+
+@given(TEXTS, TEXTS, st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_what_was_found_since_a_window_joins_to_what_was_found_before_it(before, after, samples):
+    first, n_windows = searched(before, samples, 2), sum(map(len, before))
+    both = searched(before + after, samples, 2)
+    since = both.found(n_windows)
+    assert all(winners.text_and_part(each)[0] >= len(before) for each in since.places.tolist())
+    first.join(since, n_windows)
+    for neuron in range(2):
+        assert as_rows(first, neuron) == as_rows(both, neuron)
 
 
 @pytest.mark.parametrize("text", [0, 1, 2**38])

@@ -1,5 +1,8 @@
 """Each stage and view of sql/ does what its head says."""
 
+import dataclasses
+import re
+
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,7 +43,7 @@ def parameters(text):
 
 
 def test_every_file_is_a_stage_of_the_plan_or_a_view():
-    assert {path.name for path in (ROOT / "sql").glob("*.sql")} - {"macros.sql"} == {
+    assert {path.name for path in (ROOT / "sql").glob("*.sql")} - {"macros.sql", "prelude.sql"} == {
         statement.path.name for statement in OF_STAGES
     }
     assert {statement.writes for statement in OF_VIEWS} == tables.VIEWS.keys()
@@ -55,6 +58,13 @@ def test_a_file_is_named_for_the_table_it_writes(statement):
 @each(ALL)
 def test_a_file_is_one_select_with_the_parameters_of_its_head(statement):
     assert parameters(statement.text) == set(statement.params)
+
+
+def test_views_come_after_those_that_they_read():
+    names = [view.writes for view in OF_VIEWS]
+    assert set(names[: names.index("substitutions")]) >= {"variants"}
+    for place, view in enumerate(OF_VIEWS):
+        assert set(view.reads) & set(names) <= set(names[:place])
 
 
 @each(OF_VIEWS)
@@ -162,6 +172,33 @@ def test_the_number_of_threads_changes_the_code():
         for threads in (1, None)
     )
     assert one.code != many.code
+
+
+@pytest.mark.parametrize(
+    ("macro", "callers"),
+    [
+        ("kind_of", {"retentions", "variants"}),
+        ("with_text", {"evidence", "variants"}),
+        ("n_of_none", {"candidates", "verdicts"}),
+        ("share_of_none", {"candidates", "verdicts"}),
+        ("q_of", {"candidates", "verdicts"}),
+    ],
+)
+def test_a_macro_is_part_of_the_code_of_what_calls_it_also_through_another(macro, callers):
+    changed = re.sub(rf"(macro {macro}\([^)]*\) as)", r"\1 null is null and", query.prelude())
+    assert changed != query.prelude()
+    assert {
+        statement.writes
+        for statement in ALL
+        if dataclasses.replace(statement, macros=changed).code != statement.code
+    } == callers
+
+
+def test_comments_in_the_prelude_change_no_code():
+    text = query.prelude().replace("\n-- ", "\n-- Other ").replace(" as ", "  as\n")
+    assert text != query.prelude()
+    for statement in ALL:
+        assert dataclasses.replace(statement, macros=text).code == statement.code
 
 
 @each(OF_STAGES)

@@ -11,6 +11,7 @@ from pipeline import tables
 from pipeline.config import Config
 from pipeline.errors import PipelineError, UserError
 from pipeline.language.tokenised import Tokenised
+from pipeline.models import language_model
 from pipeline.models.language_model import LanguageModel
 from pipeline.verification import encodings
 from pipeline.verification.encodings import STAGE
@@ -38,10 +39,9 @@ def variant(number, start, end, word, replacement):
 def encoded(given_sample, *variants, config=None, model=None):
     """The rows of variants of a text, encoded by the embedded model or another one."""
     config = config or Config()
-    inputs = {"samples": rows("samples", given_sample), "variants": rows("variants", *variants)}
-    work = encodings.Encoder(config, model, inputs["samples"]) if model else STAGE.worker(inputs, config)
-    made = pa.concat_tables([work(shard) for shard in STAGE.shards(inputs, config)])
-    return tables.check("encodings", made).to_pylist()
+    asked, given = rows("variants", *variants), rows("samples", given_sample)
+    encoder = encodings.Encoder(config, model or language_model.load(config))
+    return tables.check("encodings", encoder(asked, given)).to_pylist()
 
 
 def test_ids_of_the_sample_are_exact_and_ids_found_again_retokenised(demo):
@@ -151,8 +151,8 @@ def test_a_neuron_of_another_layer_has_its_own_texts_and_keys(demo):
         for layer in (0, 1)
         for row in (baseline(1, 4), variant(1, 1, 4, (2, 3), " green"))
     ]
-    inputs = {"samples": rows("samples", *pages), "variants": rows("variants", *asked)}
-    made = STAGE.worker(inputs, Config())(inputs["variants"]).to_pylist()
+    encoder = encodings.Encoder(Config(), language_model.load(Config()))
+    made = encoder(rows("variants", *asked), rows("samples", *pages)).to_pylist()
     for layer, page in enumerate(pages):
         own = [row for row in made if row["layer"] == layer]
         assert [row["token_ids"] for row in own] == [

@@ -10,6 +10,7 @@ import pytest
 import torch
 from allocated import allocated
 from conftest import rows
+from given import Given
 
 from pipeline.config import Config
 from pipeline.language.word_vectors import Vectors
@@ -101,7 +102,7 @@ def test_plain_passes_give_the_same(small_tables, demo):
 
     class Unknown:
         n_neurons, activations, batch_tokens = demo.n_neurons, demo.activations, 4000
-        tower, turns_at, refusals = staticmethod(lambda layer: None), None, {1: "no cache"}
+        tower, turns_at, refusals = staticmethod(lambda layer: "no form"), None, {1: "no cache"}
 
     resumed, plain = (measured(encodings, model) for model in (demo, Unknown))
     assert resumed.keys() == plain.keys()
@@ -197,7 +198,7 @@ def test_a_text_that_neurons_share_is_computed_once(demo):
 def test_an_activation_that_is_not_finite_is_null_and_marked_as_is_what_has_no_ids(demo):
     class Broken:
         n_neurons, batch_tokens = demo.n_neurons, 100
-        tower, turns_at, refusals = staticmethod(lambda layer: None), None, {1: "no cache"}
+        tower, turns_at, refusals = staticmethod(lambda layer: "no form"), None, {1: "no cache"}
         activations = staticmethod(lambda ids, layer: torch.full((*ids.shape, 512), float("nan")))
 
     row = dict(rank=0, variant=0, text="t", phrase_start=1, first_token=0, tokens="exact")
@@ -231,7 +232,9 @@ def low_precision(small_tables):
     values = measured(inputs["encodings"], model, config)
     exact = inputs["activations"]
     rough = pa.array([values[key][0] for key in inputs["encodings"]["key"].to_pylist()], pa.float32())
-    inputs["activations"] = exact.set_column(5, exact.schema.field("activation"), rough)
+    inputs["activations"] = exact.set_column(
+        exact.schema.get_field_index("activation"), exact.schema.field("activation"), rough
+    )
     return config, inputs, exact
 
 
@@ -240,6 +243,7 @@ def test_bfloat16_is_near_float32_and_its_deviation_is_stored(small_tables):
     rough = inputs["activations"]["activation"].to_numpy()
     off = np.abs(rough / exact["activation"].to_numpy() - 1)
     assert 0.0005 < np.nanmedian(off) < 0.02
+    inputs = Given(inputs)
     [shard] = deviations.STAGE.shards(inputs, config)
     stored = deviations.STAGE.worker(inputs, config)(shard)
     assert 512 <= len(stored) < len(exact) / 2
@@ -270,7 +274,7 @@ def test_in_float32_nothing_is_measured_again(small_tables):
 )
 def test_the_way_that_is_taken_is_told_once(capsys, demo, refusal, message):
     class Unknown:
-        tower, refusals = staticmethod(lambda layer: None), {1: refusal}
+        tower, refusals = staticmethod(lambda layer: "its form has no blocks here"), {1: refusal}
 
     measurement.tell(demo, CONFIG)
     told = capsys.readouterr().err

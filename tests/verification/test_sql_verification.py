@@ -1,8 +1,11 @@
 """220 to 290 and 410: from candidates to feature neurons, on rows written by hand."""
 
 import pytest
-from by_hand import AFTER, BEFORE, MAT, map_row, retentions, variant, word
+from by_hand import AFTER, BEFORE, MAT, encoded, map_row, measured, places, retentions, variant, word
 from conftest import EVIDENCE, SURE, rows, run_sql
+
+from pipeline.errors import PipelineError
+from pipeline.tables import VIEWS, query
 
 CANDIDATE = dict(similarity=0.7, p=0.001, q=0.01, way="chance")
 
@@ -17,17 +20,17 @@ def near(name, *neighbours, kind="synonym"):
 def variants(words, synonyms, *, maps=None, relatives=5, controls=15):
     tokens = [w["blank"] + w["text"] for w in words]
     maps = maps or [map_row(0, start=3, mat_index=3, tokens=tokens)]
-    return run_sql(
-        "220_variants.sql",
-        {
-            "candidates": rows("candidates", CANDIDATE),
-            "maps": rows("maps", *maps),
-            "words": rows("words", *words),
-            "synonyms": rows("synonyms", *synonyms),
-        },
-        relatives=relatives,
-        controls=controls,
-    )
+    given = {
+        "candidates": rows("candidates", CANDIDATE),
+        "maps": rows("maps", *maps),
+        "words": rows("words", *words),
+        "synonyms": rows("synonyms", *synonyms),
+    }
+    places = run_sql("220_places.sql", given, relatives=relatives, controls=controls)
+    given["places"] = rows("places", *places)
+    found = query.run(query.query("views/variants.sql"), given, {})
+    VIEWS["variants"].check(found)
+    return found.to_pylist()
 
 
 def test_each_word_is_replaced_by_each_neighbour_and_the_baseline_comes_first():
@@ -100,6 +103,37 @@ def test_words_that_cannot_be_replaced_and_near_duplicates_have_no_variants():
     assert variants([word("red", 0)], near("red", "green"), maps=[map_row(0, duplicate=True)]) == []
 
 
+def unreplaced(words, *kinds):
+    made = [variant(number, kind) for number, kind in enumerate(("baseline", *kinds))]
+    return run_sql(
+        "275_unreplaced.sql",
+        {
+            "candidates": rows("candidates", CANDIDATE),
+            "maps": rows("maps", map_row(0), map_row(1, duplicate=True)),
+            "words": rows("words", *words),
+            "places": places(*made),
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "counts", "reason"),
+    [
+        ([word("red", 0, rank=1)], (0, 0), "its MAPs hold no word"),  # a near duplicate does not count
+        ([word("x1", 0, replaceable=False)], (1, 0), "no word has letters only and tokens of its own"),
+        (
+            [word("x1", 0, replaceable=False), word("qua", 1)],
+            (2, 1),
+            "no word that has letters only and tokens of its own has a vector",
+        ),
+    ],
+)
+def test_a_neuron_in_whose_maps_nothing_could_be_replaced_has_the_reason(words, counts, reason):
+    [found] = unreplaced(words)
+    assert (found["n_words"], found["n_replaceable"], found["reason"]) == (*counts, reason)
+    assert unreplaced(words, "synonym") == []
+
+
 def averages(given):
     [found] = run_sql("270_averages.sql", {"retentions": retentions(given)})
     return found
@@ -168,6 +202,41 @@ def test_a_synonym_raises_a_neuron_only_beyond_rounding():
 def test_a_baseline_that_is_not_positive_has_no_retention():
     found = averages([(variant(0, "baseline"), -1.0), (variant(1, "synonym", **MAT), 1.0)])
     assert found["retention"] is None
+
+
+def in_three_tables():
+    """Two variants of a MAP of two neurons, as `260_retentions.sql` reads them."""
+    given = [variant(n, "synonym" if n else "baseline", neuron=k) for k in (0, 1) for n in (0, 1)]
+    return {
+        "places": places(*given),
+        "encodings": rows("encodings", *map(encoded, given)),
+        "activations": rows("activations", *(measured(row, 1.0) for row in given)),
+    }
+
+
+def refused(inputs):
+    with pytest.raises(PipelineError, match=r"260_retentions.sql: .*do not hold the same variants"):
+        run_sql("260_retentions.sql", inputs)
+
+
+@pytest.mark.parametrize("table", ["places", "encodings", "activations"])
+@pytest.mark.parametrize(
+    "change",
+    [None, {"model": "n"}, {"layer": 1}, {"neuron": 2}, {"rank": 1}, {"variant": 2, "variants": [2]}],
+)
+def test_tables_with_other_variants_are_refused(table, change):
+    inputs = in_three_tables()
+    assert len(run_sql("260_retentions.sql", inputs)) == 4
+    *most, last = inputs[table].to_pylist()
+    other = [] if change is None else [{name: change.get(name, value) for name, value in last.items()}]
+    refused(inputs | {table: rows(table, *most, *other)})
+
+
+@pytest.mark.parametrize("table", ["encodings", "activations"])
+@pytest.mark.parametrize("order", [[1, 0, 2, 3], [2, 3, 0, 1], [1, 2, 3]])
+def test_tables_with_the_same_variants_in_another_order_are_refused(table, order):
+    inputs = in_three_tables()
+    refused(inputs | {table: inputs[table].take(order)})
 
 
 def normalised(*values, layers=None):

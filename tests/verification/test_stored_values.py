@@ -123,12 +123,12 @@ class Plain:
         self.turns_at, self.refusals = None, dict.fromkeys(range(N_LAYERS), "no cache")
 
     def tower(self, layer):
-        return None
+        return "its form is not known"
 
 
 def measured(form, folder):
     """Activations by key as the stage measures them, and by plain passes."""
-    config = Config(model=str(made(form, folder / form)), device="cpu", layer=0)
+    config = Config(model=str(made(form, folder / form)), device="cpu", layer=N_LAYERS - 1)
     table = encodings()
     [shard] = activations.STAGE.keep.shards(table, pa.array([True] * len(table)))
     found = activations.STAGE.worker({}, config)(shard)

@@ -3,9 +3,11 @@
 from itertools import combinations, product
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from by_hand import AFTER, MAT, map_row, retentions, variant
+from by_hand import AFTER, MAT, map_row, places, retentions, variant
 from conftest import rows
+from given import Given
 
 from pipeline import tables
 from pipeline.config import Config
@@ -206,14 +208,17 @@ def test_words_without_synonyms_or_without_controls_are_left_out():
 
 def results_of(maps, given):
     """The rows of the stage for variants with their activations."""
-    inputs = dict(
-        retentions=retentions(given),
-        variants=rows("variants", *(row for row, _ in given)),
-        maps=rows("maps", *maps),
+    inputs = Given(
+        dict(
+            retentions=retentions(given),
+            places=places(*(row for row, _ in given)),
+            maps=rows("maps", *maps),
+        )
     )
     stage, config = substitution.STAGE, Config()
     work = stage.worker(inputs, config)
-    [found] = [work(shard) for shard in stage.shards(inputs, config)]
+    parts = [work(shard) for shard in stage.shards(inputs, config)]
+    found = pa.concat_tables([tables.empty("substitution"), *parts])
     assert list(tables.TABLES["substitution"].in_order([found])) == [found]
     return found.to_pylist()
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 from by_hand import map_row, word
-from conftest import rows
+from conftest import CANDIDATE, rows
+from given import Given
 
 from pipeline.config import Config
 from pipeline.language.word_vectors import Vectors
@@ -17,13 +18,13 @@ VOCABULARY = Vectors(NAMES, np.full(16, 1 / 16), MATRIX)
 
 def found(words, **settings):
     maps = rows("maps", map_row(0), map_row(1, duplicate=True), map_row(0, neuron=1))
-    inputs = {
-        "candidates": rows("candidates", {"similarity": 0.7}),
+    given = {
+        "candidates": rows("candidates", CANDIDATE),
         "maps": maps,
         "words": rows("words", *words),
         "vocabulary": VOCABULARY.to_table(),
     }
-    stage, config = synonyms.STAGE, Config(**settings)
+    inputs, stage, config = Given(given), synonyms.STAGE, Config(**settings)
     work = stage.worker(inputs, config)
     return [row for shard in stage.shards(inputs, config) for row in work(shard).to_pylist()]
 

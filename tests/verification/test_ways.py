@@ -9,6 +9,7 @@ from conftest import rows
 
 from pipeline.config import Config
 from pipeline.models import cached_passes
+from pipeline.models.blocks.block import Tower
 from pipeline.models.language_model import LanguageModel
 from pipeline.verification import measurement
 
@@ -34,7 +35,13 @@ def model(request, tmp_path_factory):
     kind, special = WAYS[request.param]
     special = dict(num_key_value_heads=2, sliding_window=tiny_models.WINDOW) | special
     made = tiny_models.of(kind, special, tmp_path_factory.mktemp("model"))
-    way = "blocks" if made.tower(1) else "plain" if cached_passes.refusal(made, 1) else "cache"
+    way = (
+        "blocks"
+        if isinstance(made.tower(1), Tower)
+        else "plain"
+        if cached_passes.refusal(made, 1)
+        else "cache"
+    )
     assert way == request.param.split(",")[0]
     return made
 
@@ -62,6 +69,21 @@ def encodings(texts, layer):
             for variant, (first, ids) in enumerate([(0, of.ids[: asked.end]), *asked.variants])
         ],
     )
+
+
+def test_a_rotary_kind_that_nobody_knows_takes_the_cache_and_is_told(tmp_path, capsys):
+    made = tiny_models.of("Mistral", dict(num_key_value_heads=2, sliding_window=None), tmp_path)
+    made.bridge.original_model.model.rotary_emb._original_component.rope_type = "new"
+    measurement.tell(made, Config(model=str(tmp_path)))
+    assert capsys.readouterr().err.endswith(
+        ": variants resume by the model's own cache, since its rotary positions are of a kind unknown here "
+        "(new)\n"
+    )
+    texts = tiny_models.texts([9, 30])
+    found = measurement.measure(encodings(texts, 1), made, Config(layer=1))
+    expected = tiny_models.whole_passes(made, 1, tiny_models.asked(texts))
+    scale = torch.tensor(expected).abs().median().item()
+    assert found["activation"].to_pylist() == pytest.approx(expected, rel=1e-4, abs=1e-5 * scale)
 
 
 @pytest.mark.parametrize("batch_tokens", [30, 4000])

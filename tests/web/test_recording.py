@@ -87,8 +87,10 @@ def test_the_whole_recording_is_played_and_nothing_else(interactions, fetched):
 
 
 def test_a_page_that_was_not_recorded_is_reported_with_the_way_out(tmp_path):
-    with pytest.raises(UserError, match=r"demo/0/0\.html is not in .* recording, .* SOURCE=scan"):
-        fetch.collect(Config(layer=0, data=str(tmp_path)))
+    with pytest.raises(
+        UserError, match=r"none of the 512 pages .* recording holds layer 1; use SOURCE=scan"
+    ):
+        run(Config(layer=0, data=str(tmp_path)))
 
 
 def test_replayed_samples_are_those_of_a_scan_and_lead_to_the_same_feature_neurons(few):
@@ -129,7 +131,7 @@ def test_samples_are_a_data_set_as_they_lie(few, tmp_path, monkeypatch):
 
     config, _ = few
     tables = run(config, until="samples")
-    folder = store_of(config).path("samples", tables.planned["samples"].key)
+    folder = store_of(config).path("samples", tables.parts[0].key_of["samples"])
     loaded = load_dataset(str(folder), split="train", cache_dir=str(tmp_path)).with_format("arrow")[:]
     assert loaded.cast(tables["samples"].schema).equals(tables["samples"])
     with duckdb.connect() as con:

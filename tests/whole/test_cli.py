@@ -51,7 +51,7 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(capsys, tmp_path, args, mes
 
 
 @pytest.mark.parametrize(
-    "args", [["--layer", "x"], ["--phrases", "sum"], ["--refresh", "x"], ["--nothing"], []]
+    "args", [["--synonyms", "x"], ["--phrases", "sum"], ["--refresh", "x"], ["--nothing"], []]
 )
 def test_what_the_parser_refuses_has_exit_code_2_too(capsys, args):
     with pytest.raises(SystemExit) as caught:
@@ -72,7 +72,7 @@ def test_a_vectors_file_of_another_form_leaves_the_store_as_it_was(small, tmp_pa
 
 
 def small_args(small):
-    fields = ("source", "text", "data", "neurons", "similarity", "activation", "synonyms")
+    fields = ("source", "text", "data", "signs", "neurons", "similarity", "activation", "synonyms")
     return [x for f in fields for x in (f"--{f}", getattr(small, f))]
 
 
@@ -292,7 +292,10 @@ def test_a_folder_named_like_an_address_or_a_home_is_a_folder(small, tmp_path, m
     monkeypatch.chdir(tmp_path)
     shutil.copytree(small.data, tmp_path / name)
     (tmp_path / name / "neurons.duckdb").unlink()
-    given = [f"--{k}={getattr(small, k)}" for k in ("source", "text", "neurons", "similarity", "synonyms")]
+    given = [
+        f"--{k}={getattr(small, k)}"
+        for k in ("source", "text", "signs", "neurons", "similarity", "synonyms")
+    ]
     assert asked(capsys, "run", *given, "--activation=0.9", f"--data={name}")[0] == 0
     question = "select count(*) as n from maps"
     assert asked(capsys, "sql", question, "--format=csv", f"--data={name}")[1] == "n\n1920\n"

@@ -27,6 +27,9 @@ def package(tmp_path):
     return tmp_path
 
 
+WORDS_KNOWN = 'word.Known(inputs["vocabulary"]["word"].to_pylist())'
+
+
 def edit(package, module, old, new):
     """Replace a text that stands in a module once."""
     path = package / "pipeline" / module
@@ -37,7 +40,7 @@ def edit(package, module, old, new):
 
 def ask(package, command, config, *more, data=None):
     """Run a command of the copy with the settings of the small run."""
-    names = ("source", "text", "neurons", "similarity", "activation", "synonyms")
+    names = ("source", "text", "signs", "neurons", "similarity", "activation", "synonyms")
     given = [f"--{name}={getattr(config, name)}" for name in names]
     return subprocess.run(
         [sys.executable, "-m", "pipeline", command, *given, f"--data={data or config.data}", *more],
@@ -66,8 +69,8 @@ def test_doubled_activations_are_to_do_with_all_that_follows_and_nothing_before(
     edit(
         package,
         "verification/activations.py",
-        "return measurement.measure(shard, model, settings)",
-        "return twice(measurement.measure(shard, model, settings))",
+        "found = measurement.measure(shard, model, settings)",
+        "found = twice(measurement.measure(shard, model, settings))",
     )
     with (package / "pipeline/verification/activations.py").open("a") as module:
         module.write(
@@ -88,7 +91,7 @@ def test_training_text_in_capitals_is_noticed_by_what_reads_it(package, small):
     assert plan["samples"] == "its code has changed (language.texts)"  # a scan reads the text too
     by_code = {table for table, why in plan.items() if why and "its code" in why}
     assert by_code == {"samples", "vocabulary"}
-    assert plan["encodings"] == "variants changed; samples changed"
+    assert plan["encodings"] == "places changed; samples changed"
 
 
 def test_training_text_in_capitals_leaves_pages_alone(package, small, tmp_path):
@@ -100,7 +103,7 @@ def test_training_text_in_capitals_leaves_pages_alone(package, small, tmp_path):
     edit(package, "language/texts.py", "yield each\n", "yield each.upper()\n")
     plan = planned(package, config)
     assert plan["vocabulary"] == "its code has changed (language.texts)"
-    assert plan["encodings"] == "variants changed"
+    assert plan["encodings"] == "places changed"
     assert to_do(plan) == after(config, "vocabulary")
 
 
@@ -168,11 +171,11 @@ def test_kept_activations_are_used_until_the_method_has_another_version(package,
     ("new", "message"),
     [
         (
-            "lambda inputs, settings: find_words if settings.layer else None",
+            "word.Known([settings.layer])",
             "stage words reads the setting layer, which it does not declare",
         ),
         (
-            'lambda inputs, settings: find_words if len(inputs["samples"]) else None',
+            'word.Known(inputs["samples"]["text_set"].to_pylist())',
             "stage words reads the table samples, which it does not declare",
         ),
     ],
@@ -180,7 +183,7 @@ def test_kept_activations_are_used_until_the_method_has_another_version(package,
 def test_a_stage_that_reads_what_it_does_not_declare_is_refused_with_both_names(
     package, small, tmp_path, new, message
 ):
-    edit(package, "identification/words.py", "lambda inputs, settings: find_words", new)
+    edit(package, "identification/words.py", WORDS_KNOWN, new)
     shutil.copytree(small.data, tmp_path / "own")
     refused = ask(package, "run", small, data=tmp_path / "own")
     assert refused.returncode == 1

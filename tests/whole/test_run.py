@@ -19,11 +19,10 @@ from conftest import assert_same_rows
 import pipeline
 from pipeline import cli, tables
 from pipeline.engine.engines import InProcess
-from pipeline.engine.made import Tables
 from pipeline.errors import UserError
 from pipeline.plan import plan
 from pipeline.results import database
-from pipeline.run import run, store_of
+from pipeline.run import part_of, run, store_of
 from pipeline.verification import activations, measurement
 
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -102,7 +101,7 @@ def test_every_table_of_a_run_fits_its_schema_and_holds_rows(small_tables):
         tables.check(name, data)
         # of a scan, in float32, without scores and descriptions of groups
         nothing = ("pages", "deviations", "windows", "judgements", "scores")
-        nothing += ("group_evidence", "group_descriptions")
+        nothing += ("group_evidence", "group_descriptions", "unreplaced")
         assert bool(len(data)) == (name not in nothing), name
 
 
@@ -209,14 +208,14 @@ def test_a_killed_run_continues_and_ends_with_the_same_rows(unmeasured, small_ta
         assert_same_rows(data, small_tables[name])
 
 
-class DyingAtRows(InProcess):
-    """An engine that dies as by SIGKILL once a scan has found its winners and made some of its rows."""
+class DyingAtWinners(InProcess):
+    """An engine that dies as by SIGKILL once a scan has found its winners and measured some of them."""
 
     def map(self, make, shards):
         """The last shards are not made."""
-        for number, part in enumerate(super().map(make, shards)):
+        for part in super().map(make, shards):
             yield part
-            if number == 2:
+            if "values" in part.column_names:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -225,7 +224,7 @@ def test_a_run_killed_in_its_scan_continues_there_and_leaves_nothing_behind(
     small, small_tables, tmp_path, capfd
 ):
     fresh = dataclasses.replace(small, data=str(tmp_path))
-    process = PROCESSES.Process(target=run, args=(fresh, DyingAtRows()), kwargs=dict(until="samples"))
+    process = PROCESSES.Process(target=run, args=(fresh, DyingAtWinners()), kwargs=dict(until="samples"))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -272,7 +271,10 @@ def test_all_that_is_damaged_is_set_aside_and_made_anew_in_one_run(copy, small_t
 
 def test_the_plan_says_what_is_damaged_and_changes_nothing(copy, capsys):
     cut(store_of(copy).path("maps", plan(copy)["maps"].key) / "part-00000.parquet")
-    given = [f"--{n}={getattr(copy, n)}" for n in ("source", "text", "neurons", "similarity", "activation")]
+    given = [
+        f"--{n}={getattr(copy, n)}"
+        for n in ("source", "text", "signs", "neurons", "similarity", "activation")
+    ]
     before = sorted(Path(copy.data).rglob("*"))
     assert cli.main(["plan", *given, f"--synonyms={copy.synonyms}", f"--data={copy.data}"]) == 0
     assert re.search(r"^030 maps +to do +.* is damaged", capsys.readouterr().out, re.M)
@@ -298,7 +300,7 @@ def test_neurons_outside_the_layer_are_refused_with_the_range(copy):
 
 def test_baselines_that_differ_from_the_source_give_a_warning(small, small_tables):
     measured = small_tables["activations"]
-    inputs = Tables(store_of(small), plan(small)).inputs(activations.STAGE)
+    inputs = part_of(small).inputs(activations.STAGE)
     assert activations.STAGE.warn(measured, inputs, small) == []
     off = measured.set_column(
         measured.column_names.index("activation"),

@@ -32,6 +32,7 @@ class Tower:
     n_kv: int
     d_head: int
     norm: Any | None = None  # of embeddings
+    sign: int = 1  # of its neurons' values, -1 where the negative end is looked at
 
     def embed(self, ids: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
         """The residual stream (token, d_model) before the first block."""
@@ -60,6 +61,10 @@ class Tower:
         return self.tokens.weight.device
 
 
+class NoBlocksError(Exception):
+    """A model has something that no block here computes; the message says what, after "since"."""
+
+
 def plain(module: Any) -> Any:
     """A module without the wrapper that hooks need."""
     return getattr(module, "_original_component", module)
@@ -83,14 +88,16 @@ class Rotary:
     module: Any
     layer_type: str | None = None
 
-    @property
-    def known(self) -> bool:
-        """Whether angles follow from a token's place alone, as those of every kind named here do.
+    def __post_init__(self) -> None:
+        """Raise NoBlocksError unless angles follow from a token's place alone, as those of every kind named
+        here do.
 
         Those of `dynamic` do up to the model's context, of `longrope` up to `LanguageModel.turns_at`.
         """
         kind = self.module.rope_type
-        return (kind if self.layer_type is None else kind[self.layer_type]) in _ROTARY
+        own = kind if self.layer_type is None else kind[self.layer_type]
+        if own not in _ROTARY:
+            raise NoBlocksError(f"its rotary positions are of a kind unknown here ({own})")
 
     def angles(self, x: torch.Tensor, place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Cosines and sines (token, 1, dimensions that are turned), of x's type."""
@@ -169,13 +176,29 @@ class Block(ABC):
         """The output of the MLP for x (token, d_model)."""
         return torch.cat([self.fc_out(self._middle(part)) for part in x.split(self.rows)])
 
+    def active(self, x: torch.Tensor) -> torch.Tensor:
+        """All neurons (token, n_neurons) for x (token, d_model), before an inner LayerNorm."""
+        return torch.cat([self._active(part) for part in self._parts(x)])
+
+    def added(self, active: torch.Tensor) -> torch.Tensor:
+        """The output of the MLP (token, d_model), given its neurons."""
+        return torch.cat([self.fc_out(self._normed(part)) for part in self._parts(active)])
+
+    def _parts(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Some rows at once; on an accelerator all, which takes the fewest calls."""
+        return x.split(self.rows) if x.device.type == "cpu" else (x,)
+
     def _middle(self, x: torch.Tensor) -> torch.Tensor:
         """The neurons as they enter the product that gives the layer's output."""
+        return self._normed(self._active(x))
+
+    def _active(self, x: torch.Tensor) -> torch.Tensor:
         into = self.fc_in(x) if self.gate is None else self.gate(x)
         active = into.softmax(-1).mul_(into) if self.solu else self.act(into)
-        if self.gate is not None:
-            return active.mul_(self.fc_in(x))
-        return active if self.inner_ln is None else self.inner_ln(active)
+        return active if self.gate is None else active.mul_(self.fc_in(x))
+
+    def _normed(self, active: torch.Tensor) -> torch.Tensor:
+        return active if self.inner_ln is None or self.gate is not None else self.inner_ln(active)
 
     def neurons(self, x: torch.Tensor, neuron: torch.Tensor) -> torch.Tensor:
         """One neuron of each token of x (token, d_model), before an inner LayerNorm, float32 (token).

@@ -13,29 +13,29 @@ from typing import Any
 
 import torch
 
-from pipeline.models.blocks.block import Block, Linear, Places, Rotary, Tower, plain
+from pipeline.models.blocks.block import Block, Linear, NoBlocksError, Places, Rotary, Tower, plain
 
 
-def falcon(model: Any, layer: int) -> Tower | None:
-    """The tower of a FalconForCausalLM; None where its positions are ALiBi or rotary of an unknown kind, or
-    its blocks of the new form."""
+def falcon(model: Any, layer: int) -> Tower:
+    """The tower of a FalconForCausalLM; raises NoBlocksError where its positions are ALiBi, or its
+    blocks of the new form."""
     inner, config = model.transformer, model.config
     attention = plain(plain(inner.h[0]).self_attention)
     n_heads, n_kv = attention.num_heads, attention.num_kv_heads
+    if config.alibi or config.new_decoder_architecture:
+        raise NoBlocksError("its kind of Falcon has no blocks here")
     rotary = Rotary(plain(inner.rotary_emb))
-    if config.alibi or config.new_decoder_architecture or not rotary.known:
-        return None
     blocks: list[Block] = [FalconBlock(plain(each), n_kv, rotary) for each in list(inner.h)[: layer + 1]]
     return Tower(plain(inner.word_embeddings), None, blocks, n_heads, n_kv, attention.head_dim)
 
 
-def bloom(model: Any, layer: int) -> Tower | None:
-    """The tower of a BloomForCausalLM; None where it adds to what has been normed."""
+def bloom(model: Any, layer: int) -> Tower:
+    """The tower of a BloomForCausalLM; raises NoBlocksError where it adds to what has been normed."""
     inner, config = model.transformer, model.config
     if config.apply_residual_connection_post_layernorm or (
         config.pretraining_tp > 1 and config.slow_but_exact
     ):
-        return None
+        raise NoBlocksError("its kind of BLOOM has no blocks here")
     attention = plain(plain(inner.h[0]).self_attention)
     slopes = _slopes(attention.num_heads)
     blocks: list[Block] = [

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.models.blocks import falcon, gpt2, gptj, llama, native, neox, opt
-from pipeline.models.blocks.block import Tower
+from pipeline.models.blocks.block import NoBlocksError, Tower
 
-_FORMS: dict[str, Callable[[Any, int], Tower | None]] = {
+_FORMS: dict[str, Callable[[Any, int], Tower]] = {
     "NativeModel": native.tower,
     "GPT2LMHeadModel": gpt2.tower,
     "GPTNeoXForCausalLM": neox.tower,
@@ -20,7 +20,9 @@ _FORMS: dict[str, Callable[[Any, int], Tower | None]] = {
 }
 
 
-def tower(model: Any, layer: int) -> Tower | None:
-    """The tower of a bridge's own model; None where it has none of the forms known here."""
+def tower(model: Any, layer: int) -> Tower:
+    """The tower of a bridge's own model; raises NoBlocksError where blocks here do not compute it."""
     make = _FORMS.get(type(model).__name__)
-    return None if make is None else make(model, layer)
+    if make is None:
+        raise NoBlocksError("its form has no blocks here")
+    return make(model, layer)

@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 
-from pipeline.models.blocks.block import Block, Learned, Linear, Places, Tower, plain
+from pipeline.models.blocks.block import Block, Learned, Linear, NoBlocksError, Places, Tower, plain
 
 
-def tower(model: Any, layer: int) -> Tower | None:
-    """The tower of a GPT2LMHeadModel; None where it also attends to another text."""
+def tower(model: Any, layer: int) -> Tower:
+    """The tower of a GPT2LMHeadModel; raises NoBlocksError where it also attends to another text."""
     inner, config = model.transformer, model.config
     if config.add_cross_attention:
-        return None
+        raise NoBlocksError("it attends to another text too")
     blocks: list[Block] = [GPT2Block(plain(block)) for block in list(inner.h)[: layer + 1]]
     shape = config.n_head, config.n_head, config.n_embd // config.n_head
     return Tower(plain(inner.wte), Learned(plain(inner.wpe).weight), blocks, *shape)

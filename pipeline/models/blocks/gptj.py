@@ -6,14 +6,15 @@ from typing import Any
 
 import torch
 
-from pipeline.models.blocks.block import Block, Linear, Places, Tower, plain
+from pipeline.models.blocks.block import Block, Linear, NoBlocksError, Places, Tower, plain
 
 
-def tower(model: Any, layer: int) -> Tower | None:
-    """The tower of a GPTJForCausalLM; None where it does not say how many dimensions are turned."""
+def tower(model: Any, layer: int) -> Tower:
+    """The tower of a GPTJForCausalLM; raises NoBlocksError where it does not say how many dimensions
+    are turned."""
     inner, config = model.transformer, model.config
     if config.rotary_dim is None:
-        return None
+        raise NoBlocksError("it does not say how many dimensions are turned")
     blocks: list[Block] = [GPTJBlock(plain(block)) for block in list(inner.h)[: layer + 1]]
     shape = config.n_head, config.n_head, config.n_embd // config.n_head
     return Tower(plain(inner.wte), None, blocks, *shape)

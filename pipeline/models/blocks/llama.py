@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from pipeline.models.blocks.block import Block, Linear, Places, Rotary, Tower, plain
+from pipeline.models.blocks.block import Block, Linear, NoBlocksError, Places, Rotary, Tower, plain
 
 # models of this form, and which of their layers see the last tokens only
 WINDOWS = {
@@ -33,19 +33,19 @@ WINDOWS = {
 }
 
 
-def tower(model: Any, layer: int) -> Tower | None:
-    """The tower of a model of Llama's form; None where its rotary positions or one of its layers are of an
-    unknown kind, or where it looks ahead."""
+def tower(model: Any, layer: int) -> Tower:
+    """The tower of a model of Llama's form; raises NoBlocksError where its rotary positions or one of its
+    layers are of an unknown kind, or where it looks ahead."""
     inner, config = model.model, model.config
     module = plain(inner.rotary_emb)
     if getattr(config, "use_bidirectional_attention", None):
-        return None
+        raise NoBlocksError("it looks ahead")
     blocks: list[LlamaBlock] = []
     for number, block in enumerate(list(inner.layers)[: layer + 1]):
         kind = config.layer_types[number] if WINDOWS[type(model).__name__] == "some" else None
+        if kind not in (None, "full_attention", "sliding_attention"):
+            raise NoBlocksError(f"one of its layers is of a kind unknown here ({kind})")
         rotary = Rotary(module, kind if isinstance(module.rope_type, dict) else None)
-        if not rotary.known or kind not in (None, "full_attention", "sliding_attention"):
-            return None
         windowed = kind == "sliding_attention" or WINDOWS[type(model).__name__] == "all"
         blocks.append(LlamaBlock(plain(block), rotary, config.sliding_window if windowed else None))
     heads = config.num_attention_heads, config.num_key_value_heads

@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 
-from pipeline.models.blocks.block import Block, Learned, Linear, Places, Tower, plain
+from pipeline.models.blocks.block import Block, Learned, Linear, NoBlocksError, Places, Tower, plain
 
 
-def tower(model: Any, layer: int) -> Tower | None:
-    """The tower of a native model; None where it has no neurons or looks ahead."""
+def tower(model: Any, layer: int) -> Tower:
+    """The tower of a native model; raises NoBlocksError where it has no neurons or looks ahead."""
     cfg = model.cfg
     if cfg.attention_dir != "causal" or cfg.attn_only:
-        return None
+        raise NoBlocksError("it has no neurons or looks ahead")
     blocks: list[Block] = [NativeBlock(plain(block)) for block in list(model.layers)[: layer + 1]]
     positions = None if model.pos is None else Learned(plain(model.pos).weight)
     n_kv = plain(plain(model.layers[0]).attn).n_kv_heads

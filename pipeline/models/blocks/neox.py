@@ -9,12 +9,10 @@ import torch
 from pipeline.models.blocks.block import Block, Linear, Places, Rotary, Tower, plain
 
 
-def tower(model: Any, layer: int) -> Tower | None:
-    """The tower of a GPTNeoXForCausalLM; None where its rotary positions are of an unknown kind."""
+def tower(model: Any, layer: int) -> Tower:
+    """The tower of a GPTNeoXForCausalLM."""
     inner, config = model.gpt_neox, model.config
     rotary = Rotary(plain(inner.rotary_emb))
-    if not rotary.known:
-        return None
     blocks: list[Block] = [NeoXBlock(plain(block), rotary) for block in list(inner.layers)[: layer + 1]]
     n_heads = config.num_attention_heads
     shape = n_heads, n_heads, config.hidden_size // n_heads

@@ -6,15 +6,15 @@ from typing import Any
 
 import torch
 
-from pipeline.models.blocks.block import Block, Learned, Linear, Places, Tower, plain
+from pipeline.models.blocks.block import Block, Learned, Linear, NoBlocksError, Places, Tower, plain
 
 
-def tower(model: Any, layer: int) -> Tower | None:
-    """The tower of an OPTForCausalLM; None where norms follow what is added or embeddings are projected:
-    in the model of 350 million parameters."""
+def tower(model: Any, layer: int) -> Tower:
+    """The tower of an OPTForCausalLM; raises NoBlocksError where norms follow what is added or
+    embeddings are projected: in the model of 350 million parameters."""
     inner, config = model.model.decoder, model.config
     if not config.do_layer_norm_before or inner.project_in is not None:
-        return None
+        raise NoBlocksError("its kind of OPT has no blocks here")
     blocks: list[Block] = [OPTBlock(plain(block)) for block in list(inner.layers)[: layer + 1]]
     positions = plain(inner.embed_positions)
     n_heads = config.num_attention_heads

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pipeline import __version__
 from pipeline.config import Config
 from pipeline.errors import UserError
+from pipeline.output import tell
 from pipeline.results import folders
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 FORMS = ("neuronpedia", "neuron-record")
 _OF_ONE_MODEL = ("neuron-record",)  # has no place for a model's name
+_OF_POSITIVE = ("neuron-record",)
 
 
 def write(form: str, config: Config, tables: Mapping[str, pa.Table], folder: Path) -> int:
@@ -26,15 +28,22 @@ def write(form: str, config: Config, tables: Mapping[str, pa.Table], folder: Pat
     An earlier export of this form is replaced as a whole; another folder with something in it is refused,
     and so are models that the form cannot hold or name.
     """
-    from pipeline.results.export.contents import layers
+    from pipeline.results import findings
+    from pipeline.results.export.contents import layers, models
 
-    contents = layers(config, tables)
-    models = sorted({each.model_name for each in contents})
-    if form in _OF_ONE_MODEL and len(models) > 1:
-        raise UserError(f"{form} holds one model, and the tables hold {' and '.join(models)}")
+    names = sorted(models(tables))
+    if form in _OF_ONE_MODEL and len(names) > 1:
+        raise UserError(f"{form} holds one model, and the tables hold {' and '.join(names)}")
+    n_neurons, places = 0, []
     with folders.replaced(folder, folders.is_a(form)) as new:
-        n_neurons = sum(_writer(form)(each, new) for each in contents)
-        places = [f"{each.model_name}, layer {each.layer}" for each in contents]
+        for each in layers(config, tables):
+            if each.sign == "negative" and form in _OF_POSITIVE:
+                tell(
+                    f"{form} has no place for the negative ends of neurons: left out of layer {each.layer}"
+                )
+                continue
+            n_neurons += _writer(form)(each, new)
+            places.append(findings.place(dict(model=each.model_name, layer=each.layer, sign=each.sign)))
         folders.mark(new, form, places=places, feature_neurons=__version__)
     return n_neurons
 

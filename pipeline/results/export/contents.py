@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.config import Config
+from pipeline.engine.made import Tables
 from pipeline.errors import PipelineError
 from pipeline.language import texts
 from pipeline.models import language_model, logit_effects, text_sample
@@ -19,6 +21,7 @@ from pipeline.models.language_model import LanguageModel
 from pipeline.models.text_sample import TextSample
 from pipeline.output import tell
 from pipeline.results import neuroscope_site
+from pipeline.tables.columns import LAYER_KEY, of_layer
 
 _SAMPLE = [
     "neuron",
@@ -32,35 +35,48 @@ _SAMPLE = [
 ]
 
 
-def layers(config: Config, tables: Mapping[str, pa.Table]) -> list[Contents]:
-    """The results of each model and layer that a run looked at, in order."""
-    samples = neuroscope_site.only(tables["samples"], config.neuron_ranges)
-    places = samples.select(["model", "layer"]).group_by(["model", "layer"]).aggregate([])
-    places = places.sort_by([("model", "ascending"), ("layer", "ascending")]).to_pylist()
-    described = tables["descriptions"]
-    contents = []
-    for place in places or [dict(model=config.model_name, layer=config.layer)]:
-        of_model = pc.field("model") == place["model"]
-        of_layer = of_model & (pc.field("layer") == place["layer"])
-        rows = samples.filter(of_layer), described.filter(of_layer)
-        shown = _shape(tables["samples"].filter(of_model), place["layer"])
-        contents.append(Contents(config, place["model"], place["layer"], *rows, shown))
-    return contents
+def layers(config: Config, tables: Mapping[str, pa.Table]) -> Iterator[Contents]:
+    """The results of each model, layer and end that a run looked at, in order; read when they are asked
+    for."""
+    shapes = models(tables)
+    for part in _parts(tables):
+        samples, described = part["samples"], part["descriptions"]
+        wanted = neuroscope_site.only(samples, config.neuron_ranges)
+        places = wanted.select(LAYER_KEY).group_by(LAYER_KEY).aggregate([])
+        by_key = [("model", "ascending"), ("layer", "ascending"), ("sign", "descending")]
+        for place in places.sort_by(by_key).to_pylist():
+            own = of_layer(place.values())
+            rows = wanted.filter(own), described.filter(own)
+            of_part = dataclasses.replace(config, layer=str(place["layer"]), sign=place["sign"])
+            where = place["model"], place["layer"], place["sign"]
+            yield Contents(of_part, *where, *rows, shapes[place["model"]])
 
 
-def _shape(samples: pa.Table, layer: int) -> tuple[int, int]:
-    """How many layers and neurons per layer a model has at least, since its samples show so many."""
-    highest = [pc.max(samples[name]).as_py() for name in ("layer", "neuron")]
-    return max(layer, highest[0] or 0) + 1, 0 if highest[1] is None else highest[1] + 1
+def models(tables: Mapping[str, pa.Table]) -> dict[str, tuple[int, int]]:
+    """How many layers and neurons per layer each model has at least, since its samples show so many."""
+    found: dict[str, tuple[int, int]] = {}
+    for part in _parts(tables):
+        highest = part["samples"].group_by("model").aggregate([("layer", "max"), ("neuron", "max")])
+        for row in highest.to_pylist():
+            before, here = found.get(row["model"], (0, 0)), (row["layer_max"] + 1, row["neuron_max"] + 1)
+            found[row["model"]] = max(before[0], here[0]), max(before[1], here[1])
+    return found
+
+
+def _parts(tables: Mapping[str, pa.Table]) -> Sequence[Mapping[str, pa.Table]]:
+    """The tables of each layer of a run; memory holds one at a time."""
+    return tables.parts if isinstance(tables, Tables) else [tables]
 
 
 @dataclass(frozen=True)
 class Contents:
-    """One layer's results, by neuron; what the model says is None where the model is not available."""
+    """The results of one end of a layer's neurons; what the model says is None where the model is not
+    available."""
 
     config: Config
     model_name: str
     layer: int
+    sign: str
     sampled: pa.Table
     described: pa.Table
     shown: tuple[int, int]
@@ -99,7 +115,7 @@ class Contents:
             tell(f"without what the model would add: {self.model_name} is not MODEL")
             return None
         try:
-            return language_model.load(self.config)
+            return language_model.load(self.config, unembedding=True)
         except PipelineError as exc:
             tell(f"without what the model would add: {exc}")
             return None

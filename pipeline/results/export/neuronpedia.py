@@ -1,8 +1,8 @@
 """Results in Neuronpedia's export layout, as its importer and viewers read it.
 
 `{model}/{layer}-{set}/` with release, model, sourceset and source as JSON lines, and batches of features,
-activations and explanations as gzipped ones. Histograms and logits come from the model where it is
-available.
+activations and explanations as gzipped ones. The negative ends of neurons are a set of their own.
+Histograms and logits come from the model where it is available.
 
 Its importer takes a file's columns from the first line and fails on a file without one. In its database
 everything belongs to a user (the setting `creator`). Kinds and models of explanations are rows of their
@@ -27,7 +27,8 @@ from pipeline.errors import UserError
 from pipeline.progress import progress
 from pipeline.results.export.contents import Contents
 
-SET = "feature-neurons"  # the name `neurons` is reserved
+NAME = "feature-neurons"  # `neurons` is reserved
+SETS = {"positive": NAME, "negative": f"{NAME}-negative"}
 _BATCH = 1024  # features of a batch
 _BINS = 50
 _TOP = 10  # tokens whose logits a neuron raises and lowers most
@@ -39,7 +40,7 @@ def write(results: Contents, folder: Path) -> int:
 
     Raises UserError for a model whose name, or whose part after the last slash, makes no id.
     """
-    name, source = _model_id(results.model_name), f"{results.layer}-{SET}"
+    name, source = _model_id(results.model_name), f"{results.layer}-{SETS[results.sign]}"
     target = folder / name / source
     for other in (folder / name).glob("*/model.jsonl"):
         if (namesake := json.loads(other.read_text())["displayName"]) != results.model_name:
@@ -75,12 +76,13 @@ def _model_id(name: str) -> str:
 def _describe(results: Contents, target: Path) -> None:
     """Write the four files that describe the batches."""
     now = datetime.now(UTC).isoformat()
-    name, source = results.model_name, f"{results.layer}-{SET}"
+    name, source = results.model_name, f"{results.layer}-{SETS[results.sign]}"
     model, (n_layers, n_neurons) = _model_id(name), results.shape
     own = {"createdAt": now, "creatorId": results.config.creator}
+    own_set = SETS[results.sign]
     text = "MLP neurons whose strongest texts are alike, verified by substitution"
     files: dict[str, dict[str, Any]] = {
-        "release": {"name": SET, "description": text, "creatorName": SET, "visibility": "PRIVATE"},
+        "release": {"name": NAME, "description": text, "creatorName": NAME, "visibility": "PRIVATE"},
         "model": {
             "id": model,
             "displayName": name,
@@ -92,13 +94,13 @@ def _describe(results: Contents, target: Path) -> None:
         },
         "sourceset": {
             "modelId": model,
-            "name": SET,
-            "releaseName": SET,
+            "name": own_set,
+            "releaseName": NAME,
             "description": text,
-            "creatorName": SET,
+            "creatorName": NAME,
             "visibility": "PRIVATE",
         },
-        "source": {"id": source, "modelId": model, "setName": SET, "visibility": "PRIVATE"},
+        "source": {"id": source, "modelId": model, "setName": own_set, "visibility": "PRIVATE"},
     }
     for file, row in files.items():
         (target / f"{file}.jsonl").write_text(json.dumps(row | own) + "\n", encoding="utf-8")
@@ -107,7 +109,7 @@ def _describe(results: Contents, target: Path) -> None:
 def _feature(results: Contents, column: int, neuron: int) -> dict[str, Any]:
     """A neuron with what the model says of it; without the model those lists are empty."""
     peaks = [row["max_activation"] for row in results.samples[neuron]]
-    feature: dict[str, Any] = {"index": str(neuron), "sourceSetName": SET}
+    feature: dict[str, Any] = {"index": str(neuron), "sourceSetName": SETS[results.sign]}
     feature |= {"creatorId": results.config.creator, "maxActApprox": max(peaks, default=0.0)}
     feature |= {"pos_str": [], "pos_values": [], "neg_str": [], "neg_values": []}
     for name in ("freq", "logits"):
@@ -170,7 +172,7 @@ def _explanation(results: Contents, neuron: int) -> Iterator[dict[str, Any]]:
             "index": str(neuron),
             "authorId": results.config.creator,
             "description": row["description"],
-            "notes": f"{row['describer_model'] or row['describer']}, by {SET} {__version__}",
+            "notes": f"{row['describer_model'] or row['describer']}, by {NAME} {__version__}",
         }
 
 

@@ -35,10 +35,10 @@ _OURS = {
 def text(config: Config, tables: Tables, repo: str, tag: str) -> str:
     """The card in Markdown, with front matter that names a config for every table with rows."""
     rows = {table: tables.n_rows(table) for table in tables}
-    name = f"{config.model_name}, layer {config.layer}"
+    name = findings.asked(config)
     with database.over(config, tables) as con:
         layers, surest = findings.layers(con), findings.neurons(con)[:_SHOWN]
-        steps = findings.rows(con, "from funnel order by model, layer, step")
+        steps = findings.rows(con, "from funnel order by model, layer, sign, step")
     return render.markdown("card.md").render(
         front_matter=hub.front_matter(
             _facts(name, repo, rows) | dict(language=languages(tables["samples"]["text_set"]))

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline import __version__
 from pipeline.config import EMBEDDED, KINDS, THRESHOLDS, Config
-from pipeline.engine.made import Tables
+from pipeline.engine.made import Made, Tables
 from pipeline.resources import resource
 from pipeline.results import database, folders
 from pipeline.results.publish import card
@@ -56,11 +56,12 @@ def write(config: Config, tables: Tables, folder: Path, repo: str) -> Dataset:
     """
     made = {}
     with folders.replaced(folder, is_ours) as new:
-        for table, planned in tables.planned.items():
-            files = shards(tables.file(table), new / table)
-            manifest = tables.facts(table)
-            made[table] = dict(key=planned.key, rows=manifest["rows"], files=files)
-            made[table] |= {name: manifest[name] for name in ("made_of", "packages", "python")}
+        for table in tables:
+            files = shards(tables, table, new / table)
+            facts = [each.facts(table) for each in tables.holders(table)]
+            of_each = ("key", "made_of", "packages", "python")
+            made[table] = dict(rows=tables.n_rows(table), files=files)
+            made[table] |= dict(parts=[{name: each[name] for name in of_each} for each in facts])
         tag = tag_of(tables)
         (new / "neurons.sql").write_text(_views(made, tables), encoding="utf-8")
         if EMBEDDED in (config.model, config.text):
@@ -87,46 +88,70 @@ def tag_of(tables: Tables) -> str:
     packages that it was measured with. Of what a language model answered, the answers decide; nothing
     decides of a table without rows.
     """
+    decides = [_deciding(part) for part in tables.parts]
+    return f"v{VERSION}-{fingerprint.of_value(decides[0] if len(decides) == 1 else decides)[:8]}"
+
+
+def _deciding(part: Made) -> dict[str, str]:
+    """What decides the rows of each table of one layer."""
     decides: dict[str, str] = {}
-    for table, planned in tables.planned.items():
-        if not tables.n_rows(table):
+    for table in part:
+        made_of = part.facts(table)["made_of"]
+        if not part.n_rows(table):
             decides[table] = ""
-        elif planned.stage.keep and planned.stage.keep.paid:
+        elif table in database.PAID:
             call = [name for name in TABLES[table].schema.names if name in _CALL]
-            decides[table] = fingerprint.of_table(tables[table].drop_columns(call))
+            decides[table] = fingerprint.of_table(part[table].drop_columns(call))
         else:
-            keys = planned.made_of["inputs"].items()
-            inputs = {name: decides[name] if key == tables.planned[name].key else key for name, key in keys}
-            decides[table] = fingerprint.of_value({**planned.made_of, "inputs": inputs})
-    return f"v{VERSION}-{fingerprint.of_value(decides)[:8]}"
+            keys = made_of["inputs"].items()
+            inputs = {name: decides[name] if key == part.key_of[name] else key for name, key in keys}
+            decides[table] = fingerprint.of_value({**made_of, "inputs": inputs})
+    return decides
 
 
 def settings(tables: Tables) -> dict[str, Any]:
-    """The settings that decided any row, as the plan has them: a fingerprint in place of a file's path."""
+    """The settings that decided any row, as the plan has them: a fingerprint in place of a file's path, and
+    of several layers a list."""
     decided: dict[str, Any] = {}
-    for planned in tables.planned.values():
-        decided |= planned.made_of["settings"]
-    return dict(sorted(decided.items()))
+    layers = []
+    for part in tables.parts:
+        for table in part:
+            decided |= part.facts(table)["made_of"]["settings"]
+        layers.append(decided.get("layer"))
+    return dict(sorted((decided | ({"layer": layers} if len(layers) > 1 else {})).items()))
 
 
-def shards(part: Path, folder: Path, max_bytes: int = _SHARD_BYTES) -> dict[str, str]:
-    """Put a table's Parquet file into `folder`, whole or in pieces of about `max_bytes`.
+def shards(tables: Tables, table: str, folder: Path, max_bytes: int = _SHARD_BYTES) -> dict[str, str]:
+    """Put the Parquet files of a table into `folder`, each whole or in pieces of about `max_bytes`.
 
     Returns the SHA-256 of each file by name.
     """
     folder.mkdir()
-    source = pq.ParquetFile(part)
-    groups = source.num_row_groups
-    count = max(1, min(groups, -(-part.stat().st_size // max_bytes)))
-    names = [f"train-{i:05}-of-{count:05}.parquet" for i in range(count)]
-    if count == 1:
-        shutil.copyfile(part, folder / names[0])
+    if len(tables.holders(table)) > 1 and not TABLES[table].of_layers:
+        pq.write_table(tables[table], folder / "rows", compression="zstd")
+        pieces = _pieces(folder / "rows", max_bytes)
     else:
-        for i, name in enumerate(names):
-            with pq.ParquetWriter(folder / name, source.schema_arrow, compression="zstd") as writer:
-                for group in range(i * groups // count, (i + 1) * groups // count):
-                    writer.write_table(source.read_row_group(group))
+        pieces = [piece for file in tables.files(table) for piece in _pieces(file, max_bytes)]
+    names = [f"train-{i:05}-of-{len(pieces):05}.parquet" for i in range(len(pieces))]
+    for name, (source, groups) in zip(names, pieces, strict=True):
+        if groups is None:
+            shutil.copyfile(source, folder / name)
+            continue
+        read = pq.ParquetFile(source)
+        with pq.ParquetWriter(folder / name, read.schema_arrow, compression="zstd") as writer:
+            for group in groups:
+                writer.write_table(read.read_row_group(group))
+    (folder / "rows").unlink(missing_ok=True)
     return {name: fingerprint.sha256(folder / name) for name in names}
+
+
+def _pieces(file: Path, max_bytes: int) -> list[tuple[Path, range | None]]:
+    """A file, whole (None) or as runs of its row groups."""
+    groups = pq.read_metadata(file).num_row_groups
+    count = max(1, min(groups, -(-file.stat().st_size // max_bytes)))
+    if count == 1:
+        return [(file, None)]
+    return [(file, range(i * groups // count, (i + 1) * groups // count)) for i in range(count)]
 
 
 def _views(made: dict[str, Any], tables: Tables) -> str:

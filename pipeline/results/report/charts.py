@@ -1,19 +1,27 @@
-"""The charts of the report, as Plotly figures; the only module that imports it."""
+"""The charts of the report, as Plotly figures; the only module that imports it.
+
+Each has one panel, or one for each of several layers, named, all on the same scales. Where the panels stand
+is decided in the browser, by the room that there is.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+_BARS = 40  # of a histogram, about
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure as Plotly's JSON, and what it shows in words."""
+    """A figure as Plotly's JSON, and what it shows in words; of one panel or several."""
 
     says: str
     figure: dict[str, Any]
+    n_panels: int
 
 
 def script() -> str:
@@ -32,46 +40,90 @@ class Axis:
     limit: float | None = None
 
 
-def scatter(rows: Sequence[dict[str, Any]], x: Axis, y: Axis, says: str) -> Chart:
+def scatter(panels: Mapping[str, Sequence[dict[str, Any]]], x: Axis, y: Axis, says: str) -> Chart:
     """Two columns of neurons against each other, limits dashed; a click leads to a neuron's page.
 
-    Rows also have label, page and description.
+    Rows also have label, page (null without one) and description.
     """
     import plotly.graph_objects as go
 
-    texts = [f"neuron {row['label']}: {row['description'] or 'not a feature neuron'}" for row in rows]
-    figure = go.Figure(
+    traces = [
         go.Scatter(
             x=[row[x.column] for row in rows],
             y=[row[y.column] for row in rows],
             customdata=[row["page"] for row in rows],
-            text=[_plain(text) for text in texts],
+            text=[
+                _plain(f"neuron {row['label']}: {row['description'] or 'not a feature neuron'}")
+                for row in rows
+            ],
             hovertemplate="%{text}<extra></extra>",
             mode="markers",
-            marker=dict(size=8, opacity=0.75),
+            marker=dict(size=8 if len(panels) == 1 else 4, opacity=0.75),
         )
-    )
-    if x.limit is not None:
-        figure.add_vline(x=x.limit, line_dash="dash", line_color="gray")
-    if y.limit is not None:
-        figure.add_hline(y=y.limit, line_dash="dash", line_color="gray")
+        for rows in panels.values()
+    ]
+    figure = go.Figure(traces)
     figure.update_layout(template="none", xaxis_title=x.title, yaxis_title=y.title, hovermode="closest")
-    return Chart(says, _json(figure))
+    return _chart(figure, panels, says, limits=(x.limit, y.limit))
 
 
-def histogram(values: Sequence[float], title: str, says: str, least: float | None = None) -> Chart:
+def histogram(
+    panels: Mapping[str, Sequence[float]], title: str, says: str, least: float | None = None
+) -> Chart:
     """The distribution of values, with a threshold if there is one."""
+    import numpy as np
     import plotly.graph_objects as go
 
-    figure = go.Figure(go.Histogram(x=list(values), nbinsx=40))
-    if least is not None:
-        figure.add_vline(x=least, line_dash="dash", line_color="gray")
+    values = [value for each in panels.values() for value in each]
+    edges = _edges(min(values), max(values))
+    step = edges[1] - edges[0]
+    middles = [round(edge + step / 2, 12) for edge in edges[:-1]]
+    traces = [
+        go.Bar(
+            x=middles,
+            y=np.histogram(each, bins=edges)[0].tolist(),
+            width=step,
+            hovertemplate="%{x:.3g}: %{y}<extra></extra>",
+        )
+        for each in panels.values()
+    ]
+    figure = go.Figure(traces)
     figure.update_layout(template="none", xaxis_title=title, yaxis_title="neurons", bargap=0.05)
-    return Chart(says, _json(figure))
+    return _chart(figure, panels, says, limits=(least, None))
 
 
-def _json(figure: Any) -> dict[str, Any]:
-    return json.loads(figure.to_json())
+def _edges(least: float, most: float) -> list[float]:
+    """The edges of a histogram's bars, at round numbers."""
+    rough = (most - least) / _BARS or 1.0
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(unit * size for size in (1, 2, 2.5, 5, 10) if unit * size >= rough * (1 - 1e-9))
+    first = math.floor(least / step + 1e-9)
+    last = max(math.ceil(most / step - 1e-9), first + 1)
+    return [step * place for place in range(first, last + 1)]
+
+
+def _chart(
+    figure: Any, panels: Mapping[str, object], says: str, limits: tuple[float | None, float | None]
+) -> Chart:
+    """A figure with limits in each panel; where there are several, on axes of their own."""
+    names = list(panels) if len(panels) > 1 else []
+    for place in range(len(panels)):
+        number = "" if place == 0 else str(place + 1)
+        own = dict(xref=f"x{number}", yref=f"y{number}")
+        line = dict(type="line", line=dict(dash="dash", color="gray", width=1.5))
+        x, y = limits
+        if x is not None:
+            figure.add_shape(line | own | dict(x0=x, x1=x, y0=0, y1=1, yref=f"y{number} domain"))
+        if y is not None:
+            figure.add_shape(line | own | dict(x0=0, x1=1, y0=y, y1=y, xref=f"x{number} domain"))
+        if names:
+            figure.data[place].update(xaxis=f"x{number}", yaxis=f"y{number}")
+            figure.add_annotation(
+                dict(text=_plain(names[place]), showarrow=False, x=0.5, y=1, yanchor="bottom")
+                | {axis: f"{ref} domain" for axis, ref in own.items()}
+            )
+    figure.update_layout(meta=dict(panels=len(names)))
+    return Chart(says, json.loads(figure.to_json()), len(panels))
 
 
 def _plain(text: str) -> str:

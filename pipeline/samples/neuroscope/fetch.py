@@ -7,7 +7,6 @@ for, and those that failed.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime
@@ -18,23 +17,26 @@ import pyarrow.compute as pc
 from pipeline.config import Config
 from pipeline.engine.engines import Engine, InProcess, Threads, Worker
 from pipeline.engine.stage import Fetch, Inputs, Stage
-from pipeline.errors import PageError, PipelineError
+from pipeline.errors import NoLayerError, PageError, PipelineError
 from pipeline.output import tell
 from pipeline.progress import progress
 from pipeline.samples.neuroscope import pages, sites
 from pipeline.samples.neuroscope.page import PARSER, Shape, parse_index
 from pipeline.samples.neuroscope.page_store import Page, PageStore, now
 from pipeline.samples.neuroscope.pages import INDEX, WHOLE
+from pipeline.tables.rows import Columns, counted
 
 _AT_ONCE = 64  # pages of a folder or a recording that are kept together
 _IN_A_ROW = 10  # pages that fail one after the other: the site is down, or is not a Neuroscope
+_FIRST = 10  # pages of a layer that a site has not: it lacks the layer
 
 
 def collect(config: Config) -> None:
     """Fetch the pages asked for that are missing; if none is, no request is sent.
 
-    Raises UserError for a model, layer or neuron that the site's index does not have, and PipelineError
-    where the site cannot be reached or too many pages in a row fail; what was fetched is kept.
+    Raises UserError for a model, layer or neuron that the site's index does not have, NoLayerError where
+    the first pages of the layer do not exist, and PipelineError where the site cannot be reached or too
+    many pages in a row fail; what was fetched is kept.
     """
     if _complete(config):
         return
@@ -43,13 +45,38 @@ def collect(config: Config) -> None:
         _parse_again(store, config)
         since = store.refresh_started(_scope(config)) if config.refresh else None
         fetch = _Fetch(site, store, since)
-        asked_for = pages.neurons(config, _index(config, fetch))
+        asked_for = [*map(pages.paths(config), pages.neurons(config, _index(config, fetch)))]
         known = store.pages(pages.folder_of(config))
-        wanted = [path for path in map(pages.paths(config), asked_for) if fetch.wants(known.get(path))]
+        wanted = [path for path in asked_for if fetch.wants(known.get(path))]
         if wanted:
             _announce(site, len(wanted))
-            _fetch_all(config, fetch, wanted)
+            first = set(asked_for[:_FIRST])
+            _fetch_all(config, fetch, [path for path in wanted if path in first])
+            _check_layer(config, fetch, asked_for)
+            _fetch_all(config, fetch, [path for path in wanted if path not in first])
         store.refresh_ended(_scope(config))
+
+
+def n_layers(config: Config) -> int | None:
+    """How many layers of the model the site's index counts, None where it does not say; the index is
+    fetched where it is not kept.
+
+    Raises UserError for a model that the index does not have, PipelineError where it cannot be fetched.
+    """
+    with PageStore(pages.store_path(config)) as store, store.lock(), sites.open_site(config) as site:
+        return pages.shape(config, _index(config, _Fetch(site, store, None))).n_layers
+
+
+def _check_layer(config: Config, fetch: _Fetch, paths: list[str]) -> None:
+    """Raise NoLayerError where asking for the other pages of a layer would be in vain."""
+    known = fetch.store.pages(pages.folder_of(config))
+    first = [known.get(path) for path in paths[:_FIRST]]
+    has_some = any(page.status != "missing" for page in known.values())
+    if fetch.site.rate < float("inf") and not has_some and all(first) and len(first) == _FIRST:
+        raise NoLayerError(
+            f"SITE: the first {_FIRST} pages of layer {config.one_layer} do not exist on "
+            f"{fetch.site.address}; where only some neurons have pages, name them with NEURONS"
+        )
 
 
 def _complete(config: Config) -> bool:
@@ -148,6 +175,8 @@ def _announce(site: sites.Site, n_pages: int) -> None:
 
 def _fetch_all(config: Config, fetch: _Fetch, paths: list[str]) -> None:
     """Fetch pages, several at once if the site allows; raises PipelineError once many in a row fail."""
+    if not paths:
+        return
     failed: list[str] = []
     in_a_row = 0
 
@@ -182,7 +211,8 @@ def _pages(inputs: Inputs, settings: Config) -> Worker:
         outcomes = pages.table(settings)
         bad = outcomes.filter(pc.field("status") != "ok")
         if len(outcomes) == len(bad):
-            raise PipelineError(
+            none = NoLayerError if pc.all(pc.equal(bad["status"], "missing")).as_py() else PipelineError
+            raise none(
                 f"SITE: none of the {len(outcomes)} pages asked for can be read; the first: "
                 f"{bad['reason'][0]}; the same command tries what failed again, REFRESH=1 (--refresh) "
                 "also what is missing"
@@ -192,16 +222,16 @@ def _pages(inputs: Inputs, settings: Config) -> Worker:
     return kept
 
 
-def _note(data: pa.Table, inputs: Inputs, settings: Config) -> str:
-    counted = Counter(data["status"].to_pylist()).most_common()
-    return "; ".join(f"{n} {status}" for status, n in counted if status != "ok")
+def _note(data: Columns, inputs: Inputs, settings: Config) -> str:
+    return "; ".join(f"{n} {status}" for status, n in counted(data["status"]) if status != "ok")
 
 
-def _left_out(data: pa.Table, inputs: Inputs, settings: Config) -> list[str]:
+def _left_out(data: Columns, inputs: Inputs, settings: Config) -> list[str]:
     """Which pages could not be read, and which could not be refreshed."""
-    n_missing = data["status"].to_pylist().count("missing")
-    rows = [row for row in data.to_pylist() if row["status"] not in WHOLE]
-    stale = data.filter((pc.field("status") == "ok") & ~pc.field("reason").is_null())["reason"].to_pylist()
+    pages = pa.table({name: data[name] for name in ("neuron", "status", "reason")}).to_pylist()
+    n_missing = sum(page["status"] == "missing" for page in pages)
+    rows = [page for page in pages if page["status"] not in WHOLE]
+    stale = [page["reason"] for page in pages if page["status"] == "ok" and page["reason"] is not None]
     told = [f"{len(stale)} pages are as they were before: {stale[0]}"] if stale else []
     if n_missing:
         told.append(

@@ -331,6 +331,7 @@ def _table(texts: list[dict[str, Any]], *, model: str, layer: int, neuron: int) 
     columns = dict(
         model=[model] * n,
         layer=[layer] * n,
+        sign=["positive"] * n,
         neuron=[neuron] * n,
         rank=range(n),
         text_id=[text["text_id"] for text in texts],

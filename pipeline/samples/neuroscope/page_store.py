@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+
 from pipeline.errors import StoreError
 from pipeline.output import tell
 
@@ -53,6 +55,8 @@ class Page:
         return self.status == "ok" and self.reason is not None
 
 
+_GZIP = b"\x1f\x8b"  # with which no length of 8 bytes begins
+_LARGEST = 2**32
 _FACTS = "path, status, reason, time, checked, sha256, n_bytes, etag, last_modified, parser"
 
 
@@ -135,14 +139,14 @@ class PageStore:
         if not rows or rows[0][0] is None:
             return None
         try:
-            body = gzip.decompress(rows[0][0])
+            body = _unpacked(rows[0][0])
         except (OSError, EOFError, zlib.error):
             return None
         return body if hashlib.sha256(body).hexdigest() == rows[0][1] else None
 
     def keep(self, page: Page, body: bytes | None) -> None:
         """Keep a page and what is known of it, in place of what was kept before."""
-        values = (*vars(page).values(), None if body is None else gzip.compress(body, 6, mtime=0))
+        values = (*vars(page).values(), None if body is None else _packed(body))
         values = tuple(v.isoformat() if isinstance(v, datetime) else v for v in values)
         places = ", ".join("?" * len(values))
         self._change(f"insert or replace into pages ({_FACTS}, body) values ({places})", *values)
@@ -226,6 +230,21 @@ class PageStore:
             raise StoreError(
                 f"cannot use {self.path}: {exc.strerror or exc}; choose another folder with DATA (--data)"
             ) from exc
+
+
+def _packed(body: bytes) -> bytes:
+    """A page as it is kept: its length in 8 bytes and the page, compressed with Zstandard, which is read
+    back four times as fast as gzip, in which earlier versions kept pages."""
+    return len(body).to_bytes(8, "big") + pa.compress(body, "zstd", asbytes=True)
+
+
+def _unpacked(kept: bytes) -> bytes:
+    """The page; raises OSError, EOFError or zlib.error where what is kept of it is damaged."""
+    if kept[:2] == _GZIP:
+        return gzip.decompress(kept)
+    if (length := int.from_bytes(kept[:8], "big")) > _LARGEST:
+        raise OSError(f"a page of {length} bytes")
+    return pa.decompress(kept[8:], length, "zstd", asbytes=True)
 
 
 def _is_usable(exc: Exception) -> bool:

@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -25,7 +25,6 @@ from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage, runs_of
 from pipeline.errors import DamagedError, PageError, UserError
 from pipeline.printable import line
-from pipeline.progress import progress
 from pipeline.samples.neuroscope.page import MOST, Shape, page_path, parse_index, parse_page
 from pipeline.samples.neuroscope.page_store import PageStore
 from pipeline.tables import fingerprint
@@ -73,17 +72,17 @@ def store_path(config: Config) -> Path:
 
 def folder_of(config: Config) -> str:
     """Where the pages of the config's layer are, from the site's root."""
-    return f"{config.model_name}/{config.layer}/"
+    return f"{config.model_name}/{config.one_layer}/"
 
 
 def paths(config: Config) -> Callable[[int], str]:
     """A function from a neuron of the config's layer to where its page is, from the site's root."""
-    return partial(page_path, config.model_name, config.layer)  # the name costs a look at the disk
+    return partial(page_path, config.model_name, config.one_layer)  # the name costs a look at the disk
 
 
 def parsers(config: Config) -> Callable[[str], Callable[[bytes], pa.Table]]:
     """A function from a path of the config's layer to what reads the page there; see parse_page."""
-    parse = partial(parse_page, model=config.model_name, layer=config.layer)
+    parse = partial(parse_page, model=config.model_name, layer=config.one_layer)
     return lambda path: partial(parse, neuron=int(Path(path).stem))
 
 
@@ -96,11 +95,8 @@ def kept_index(store: PageStore) -> dict[str, Shape]:
         return {}
 
 
-def neurons(config: Config, models: dict[str, Shape]) -> Sequence[int]:
-    """The neurons asked for, each once, in order.
-
-    Raises UserError for a model, layer or neuron that the index does not have.
-    """
+def shape(config: Config, models: dict[str, Shape]) -> Shape:
+    """What the index says of the config's model; raises UserError where it does not have it."""
     if config.model_name not in models:
         near = difflib.get_close_matches(config.model_name, models, n=3) or list(models)[:5]
         raise UserError(
@@ -108,22 +104,30 @@ def neurons(config: Config, models: dict[str, Shape]) -> Sequence[int]:
             f"{', '.join(map(line, near))}{' and others' if len(models) > len(near) else ''}; "
             "for any other model use SOURCE=scan"
         )
-    shape = models[config.model_name]
-    if shape.n_layers is not None and config.layer >= shape.n_layers:
+    return models[config.model_name]
+
+
+def neurons(config: Config, models: dict[str, Shape]) -> Sequence[int]:
+    """The neurons asked for, each once, in order.
+
+    Raises UserError for a model, layer or neuron that the index does not have.
+    """
+    own = shape(config, models)
+    if own.n_layers is not None and config.one_layer >= own.n_layers:
         raise UserError(
-            f"LAYER is {config.layer}; {config.model_name} has the layers 0 to {shape.n_layers - 1}"
+            f"LAYER is {config.one_layer}; {config.model_name} has the layers 0 to {own.n_layers - 1}"
         )
     if config.neurons == "all":
-        if shape.n_neurons is None:
+        if own.n_neurons is None:
             raise UserError(
                 f"NEURONS is all, and the index does not say how many {config.model_name} has; give a range"
             )
-        return range(shape.n_neurons)
+        return range(own.n_neurons)
     last = max(last for _, last in config.neuron_ranges)
-    if last >= (shape.n_neurons or MOST):
+    if last >= (own.n_neurons or MOST):
         raise UserError(
-            f"NEURONS is {config.neurons}; layer {config.layer} of {config.model_name} has "
-            + (f"{shape.n_neurons} neurons, 0 to {shape.n_neurons - 1}" if shape.n_neurons else "fewer")
+            f"NEURONS is {config.neurons}; layer {config.one_layer} of {config.model_name} has "
+            + (f"{own.n_neurons} neurons, 0 to {own.n_neurons - 1}" if own.n_neurons else "fewer")
         )
     return sorted(set(chain.from_iterable(range(a, b + 1) for a, b in config.neuron_ranges)))
 
@@ -163,7 +167,8 @@ def table(config: Config) -> pa.Table:
             rows.append(
                 dict(
                     model=model,
-                    layer=config.layer,
+                    layer=config.one_layer,
+                    sign="positive",
                     neuron=neuron,
                     address=site + page.path,
                     status=page.status,
@@ -187,34 +192,39 @@ def readable_pages(config: Config) -> str:
     return fingerprint.of_table(readable.select(["neuron", "page_sha256"]))
 
 
+def _damaged(store: PageStore, first: str, all_paths: Iterable[str]) -> DamagedError:
+    """What to raise where a page is damaged, once all that are damaged are forgotten."""
+    damaged = [first, *(path for path in all_paths if path != first and store.body(path) is None)]
+    for path in damaged:
+        store.forget(path)
+    more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
+    return DamagedError(
+        f"page {damaged[0]} is damaged in {store.path}{more}; run again: only what is damaged is fetched"
+    )
+
+
 def _reader(inputs: Inputs, settings: Config) -> Worker:
     """The function from `pages` to the texts of those that are ok.
 
-    Raises DamagedError, once all are read, where a kept page is damaged; the next run fetches it again.
+    Raises DamagedError where a kept page is damaged; the next run fetches it again.
     """
+    path_of, parser_of = paths(settings), parsers(settings)
 
     def read(shard: pa.Table) -> pa.Table:
         readable = shard.filter(pc.field("status") == "ok")
-        path_of, parser_of = paths(settings), parsers(settings)
         parts = [tables.empty("samples")]
-        damaged = []
         with PageStore(store_path(settings)) as store:
-            all_paths = map(path_of, readable["neuron"].to_pylist())
-            for path in progress(all_paths, "samples", unit="page", total=len(readable)):
+            for path in map(path_of, readable["neuron"].to_pylist()):
                 if (body := store.body(path)) is None:
-                    store.forget(path)
-                    damaged.append(f"page {path} is damaged in {store.path}")
-                else:
-                    parts.append(parser_of(path)(body).slice(0, settings.samples))
-        if damaged:
-            more = f" (and {len(damaged) - 1} more)" if len(damaged) > 1 else ""
-            raise DamagedError(f"{damaged[0]}{more}; run again: only what is damaged is fetched")
+                    readable = table(settings).filter(pc.field("status") == "ok")
+                    raise _damaged(store, path, map(path_of, readable["neuron"].to_pylist()))
+                parts.append(parser_of(path)(body).slice(0, settings.samples))
         samples = pa.concat_tables(parts)
         page_of_row = np.repeat(np.arange(len(readable)), [len(part) for part in parts[1:]])
         for name in ("address", "fetched", "page_sha256"):
             place, field = samples.schema.get_field_index(name), samples.schema.field(name)
             samples = samples.set_column(place, field, readable[name].cast(field.type).take(page_of_row))
-        return samples.combine_chunks()
+        return samples
 
     return read
 
@@ -229,6 +239,7 @@ SAMPLES = Stage(
     settings=("site", "samples"),
     uses=OF_SITE,
     decided_by={"pages": readable_pages},
-    shards=runs_of("pages", 4096),
+    shards=runs_of("pages", 64),
+    spread=True,
     worker=_reader,
 )

@@ -12,7 +12,7 @@ from stat import S_ISREG
 from typing import Protocol
 
 from pipeline.config import EMBEDDED, Config
-from pipeline.errors import PageError, UserError
+from pipeline.errors import PageError
 from pipeline.printable import line
 from pipeline.resources import resource
 from pipeline.samples.neuroscope import pages
@@ -98,10 +98,9 @@ class _Recording:
         try:
             return self._web.get(path, accept, etag, last_modified)
         except recording.NotRecordedError:
-            raise UserError(
-                f"SITE: {path} is not in the embedded model's recording, which holds layer 1; "
-                "for its other layer use SOURCE=scan"
-            ) from None
+            return Answer(
+                "missing", reason="the embedded model's recording holds layer 1; use SOURCE=scan for others"
+            )
 
 
 class _Folder:

@@ -12,24 +12,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import after, rows
+from conftest import after, rows, tables_of
 from datasets import load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import Config
-from pipeline.engine.made import Tables
+from pipeline.engine.made import Part, Tables
 from pipeline.errors import StoreError, UserError
 from pipeline.plan import plan
 from pipeline.results import render
 from pipeline.results.publish import card, dataset
-from pipeline.run import run, store_of
+from pipeline.run import run
 from pipeline.tables import TABLES, VERSION, empty, fingerprint
 from pipeline.tables.store import Store
-
-
-def tables_of(config):
-    return Tables(store_of(config), plan(config))
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +48,19 @@ def test_load_dataset_gives_every_table_with_rows(made, small_tables, tmp_path):
         assert found.data.table.cast(expected.schema).equals(expected), name
 
 
-def test_a_table_in_several_shards_is_the_same(made, small_tables, tmp_path):
+def test_a_table_in_several_shards_is_the_same(made, small, small_tables, tmp_path):
     part = tmp_path / "part.parquet"
-    pq.write_table(small_tables["variants"], part, row_group_size=200)  # as a large table is
+    pq.write_table(small_tables["places"], part, row_group_size=200)  # as a large table is
+    large = tables_of(small)
+    large.parts[0]._verified["places"] = part
     folder = tmp_path / "set"
     shutil.copytree(made.folder, folder)
-    shutil.rmtree(folder / "variants")
-    files = dataset.shards(part, folder / "variants", part.stat().st_size // 3)
+    shutil.rmtree(folder / "places")
+    files = dataset.shards(large, "places", folder / "places", part.stat().st_size // 3)
     assert len(files) > 2
     assert next(iter(files)) == f"train-00000-of-{len(files):05}.parquet"
-    loaded = load_dataset(str(folder), "variants", split="train", cache_dir=str(tmp_path))
-    assert loaded.data.table.cast(TABLES["variants"].schema).equals(small_tables["variants"])
+    loaded = load_dataset(str(folder), "places", split="train", cache_dir=str(tmp_path))
+    assert loaded.data.table.cast(TABLES["places"].schema).equals(small_tables["places"])
 
 
 def test_equal_results_give_equal_bytes(made, small, tmp_path):
@@ -109,11 +107,12 @@ def test_other_answers_of_a_language_model_have_another_tag_and_other_prices_hav
     said = dict(describer="m", description="colours", status="ok")
 
     def tag(**more):
-        tables = Tables(Store(tmp_path / fingerprint.of_value(more)), plan(own))
-        for table, planned in tables.planned.items():
+        part = Part(Store(tmp_path / fingerprint.of_value(more)), plan(own), own)
+        for table, planned in part.planned.items():
             data = rows(table, said | more) if table == "descriptions" else empty(table)
-            tables.store.write(table, planned.key, data, {"created": "", "warnings": [], "made_of": {}})
-        return dataset.tag_of(tables)
+            facts = {"created": "", "warnings": [], "made_of": planned.made_of}
+            part.store.write(table, planned.key, data, facts)
+        return dataset.tag_of(Tables([part]))
 
     assert tag(description="numbers") != tag()
     assert tag(status="length", description=None) != tag()
@@ -247,7 +246,7 @@ def test_a_damaged_table_is_not_published(small, tmp_path):
     shutil.copytree(small.data, data)
     own = dataclasses.replace(small, data=str(data))
     tables = tables_of(own)
-    part = tables.store.path("vectors", tables.planned["vectors"].key) / "part-00000.parquet"
+    part = tables.store.path("vectors", tables.parts[0].key_of["vectors"]) / "part-00000.parquet"
     content = bytearray(part.read_bytes())
     content[5000] ^= 0xFF
     part.write_bytes(content)

@@ -10,15 +10,12 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ROOT
+from conftest import ROOT, tables_of
 from servers.hub import READER, TOKEN, Repository, break_off, refuse
 
 from pipeline.cli import main
-from pipeline.engine.made import Tables
 from pipeline.errors import HubError, UserError
-from pipeline.plan import plan
 from pipeline.results.publish import dataset, hub
-from pipeline.run import store_of
 
 pytestmark = [
     pytest.mark.block_network(allowed_hosts=["127.0.0.1"]),
@@ -45,7 +42,7 @@ def no_waiting(monkeypatch):
 @pytest.fixture(scope="module")
 def whole(small, tmp_path_factory):
     folder = tmp_path_factory.mktemp("set") / "dataset"
-    return dataset.write(small, Tables(store_of(small), plan(small)), folder, REPO)
+    return dataset.write(small, tables_of(small), folder, REPO)
 
 
 @pytest.fixture
@@ -251,7 +248,7 @@ def test_make_wants_a_name():
 
 def given(config):
     """The options of the small run."""
-    names = ("source", "text", "data", "neurons", "similarity", "activation", "synonyms")
+    names = ("source", "text", "data", "signs", "neurons", "similarity", "activation", "synonyms")
     return [part for name in names for part in (f"--{name}", str(getattr(config, name)))]
 
 
