@@ -186,7 +186,7 @@ def test_a_table_is_brought_when_it_is_read_and_only_if_it_is_declared(node, dis
     there = sent(Inputs(files, "vectors", tmp_path / "unfinished"), node)
     assert disk.read == []
     assert there.unfinished is None
-    assert there.n_rows("maps") == 2
+    assert len(there.rows("maps")) == 2
     assert disk.read == ["maps.parquet"]
     with pytest.raises(UndeclaredError, match="stage vectors reads the table samples"):
         there.file("samples")
