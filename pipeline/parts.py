@@ -8,6 +8,8 @@ whose values have the other sign: what activates it most is what makes the value
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from pipeline.config import Config
 from pipeline.errors import UserError
@@ -22,14 +24,23 @@ def of(config: Config) -> list[Config]:
     where it is not kept, or the model. Raises UserError where nothing tells.
     """
     layers = range(n_layers(config)) if config.layers is None else config.layers
-    if len(layers) > 1:  # so that a model is loaded once for all of them
-        language_model.expect(max(layers))
     one_end = config.source == "neuroscope" or config.signs == "positive"
     return [
         dataclasses.replace(config, layer=str(layer), sign=sign)
         for layer in layers
         for sign in (("positive",) if one_end else ("positive", "negative"))
     ]
+
+
+@contextmanager
+def loaded_once(parts: Sequence[Config]) -> Iterator[None]:
+    """Load models up to the highest layer of some parts meanwhile, so that they are not loaded again for
+    each."""
+    language_model.expect(max(part.one_layer for part in parts))
+    try:
+        yield
+    finally:
+        language_model.expect(-1)
 
 
 def n_layers(config: Config) -> int:

@@ -78,14 +78,15 @@ def _run(config: Config, engine: Engine, until: str | None) -> Tables:
         tell(f"WARNING: {fault}")
     planned = [part for part in planned if not left_out(part)]
     made = any(part.missing() for part in planned)
-    if made:
-        store.prepare()
-        _make_together(planned, engine)
-    spent, whole = Spent(), []
-    for part in [part for part in planned if not left_out(part)]:
-        layers.head(part)
-        if layers.tried(part, partial(_make_missing, part, spent, engine)):
-            whole.append(part)
+    with parts.loaded_once([part.config for part in planned]):
+        if made:
+            store.prepare()
+            _make_together(planned, engine)
+        spent, whole = Spent(), []
+        for part in [part for part in planned if not left_out(part)]:
+            layers.head(part)
+            if layers.tried(part, partial(_make_missing, part, spent, engine)):
+                whole.append(part)
     tables = Tables(whole, layers.failed)
     tables.made = made
     for warning in _warnings(tables):

@@ -225,7 +225,7 @@ def n_layers(config: Config) -> int:
 
 
 def expect(layer: int) -> None:
-    """Load models up to this layer at least from now on, since it will be asked for."""
+    """Load models up to this layer at least from now on, since it will be asked for; -1 for none."""
     _kept.least = Part(layer)
 
 

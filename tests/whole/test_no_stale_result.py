@@ -57,7 +57,7 @@ def planned(package, config, *more, data=None):
     assert found.returncode == 0, found.stderr
     rows = re.findall(r"^\d{3} (\w+) +(done|to do) +(.*)$", found.stdout, re.M)
     assert len(rows) == len({stage.table for stage in STAGES})
-    return {table: None if state == "done" else why for table, state, why in rows}
+    return {table: None if state == "done" else why.split("; from ")[0] for table, state, why in rows}
 
 
 def to_do(plan):
