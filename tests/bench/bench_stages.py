@@ -136,7 +136,9 @@ def pages(n_pages: int = 60) -> dict[str, object]:
                 store.keep(
                     Page(path, "ok", None, now(), now(), sha256, len(body), None, None, PARSER), body
                 )
-        names = dict(model=config.model_name, layer=config.one_layer, address="", status="ok", fetched=now())
+        names = dict(
+            model=config.model_name, layer=config.one_layer, address="", status="ok", fetched=now()
+        )
         asked = pa.Table.from_pylist(
             [names | dict(neuron=neuron) for neuron in range(n_pages)], schema=empty("pages").schema
         )
