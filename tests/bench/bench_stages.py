@@ -87,11 +87,11 @@ def rows(most: int = 30_000) -> list[dict[str, object]]:
         run(config, until="encodings")
         names = ("places", "samples", "encodings")
         tables = {name: store_of(config).read(name, plan(config)[name].key) for name in names}
-    found = [*_ids(language_model.load(config), tables, most), measuring(tables["encodings"], config)]
+    found = [*ids(language_model.load(config), tables, most), measuring(tables["encodings"], config)]
     return [*found, pages()]
 
 
-def _ids(model: LanguageModel, tables: dict[str, pa.Table], most: int) -> list[dict[str, object]]:
+def ids(model: LanguageModel, tables: dict[str, pa.Table], most: int) -> list[dict[str, object]]:
     """Ids of the variants of some whole phrases: as the stage finds them, and one text after the other."""
     samples, config = tables["samples"], Config()
     all_rows = variants.of_places(tables["places"].slice(0, most))
