@@ -52,18 +52,18 @@ class Kept:
         """The table of a stage, in parts.
 
         Paid rows are made by some threads at once, and each is kept as soon as it is there, whatever ends
-        the run meanwhile. Of other rows memory holds all keys, and of the rest what one shard needs.
+        the run meanwhile. Of other rows memory holds all keys before and after they are made, and what one
+        shard needs while they are made.
         """
         stage, keep = planned.stage, planned.stage.keep
         if keep is None or stage.worker is None:
             raise ValueError(f"{stage.table} keeps no rows")
         settings = self._left(stage)
         asked = keep.asked(inputs, settings)
-        keys = asked["key"]
         kept = self.store.kept(stage.table, planned.kept_as, None if keep.paid else ["key"])
         if keep.paid:
             kept = answered(kept)
-        wanted = pc.and_(_first(keys), pc.invert(pc.is_in(keys, kept["key"])))
+        wanted = _wanted(asked["key"], kept["key"])
         n_wanted = pc.sum(wanted).as_py() or 0
         if keep.announce and n_wanted:
             keep.announce(asked.filter(wanted), inputs, settings)
@@ -77,7 +77,9 @@ class Kept:
             self._make(planned, shown(engine, make, shards, stage.table, n_wanted))
             known = self.store.kept(stage.table, planned.kept_as)
         self.store.gather(stage.table, planned.kept_as)
-        yield from _placed(stage.table, asked, pc.index_in(keys, known["key"]), known.drop_columns("key"))
+        yield from _placed(
+            stage.table, asked, pc.index_in(asked["key"], known["key"]), known.drop_columns("key")
+        )
 
     def _left(self, stage: Stage) -> Config:
         """The settings of a stage, for a paid one with what is left of the run's limits."""
@@ -128,9 +130,10 @@ class _Keeping:
         getattr(self.work, "stop", int)()
 
 
-def _first(keys: pa.ChunkedArray) -> pa.Array:
-    """Which keys stand in no row before."""
-    return pc.equal(pc.index_in(keys, keys), pa.array(np.arange(len(keys), dtype=np.int32)))
+def _wanted(keys: pa.ChunkedArray, kept: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Which keys stand in no row before, and are not kept."""
+    first = pc.equal(pc.index_in(keys, keys), pa.array(np.arange(len(keys), dtype=np.int32)))
+    return pc.and_(first, pc.invert(pc.is_in(keys, kept)))
 
 
 def _placed(

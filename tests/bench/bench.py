@@ -105,7 +105,7 @@ def _with_beautifulsoup(page: bytes, *, model: str, layer: int, neuron: int) -> 
         data, _ = json.JSONDecoder().raw_decode(scripts[2 * rank + 1], scripts[2 * rank + 1].index('{"'))
         texts.append(
             dict(text_id=int(index[1]), text_set=index[2], mat=int(mat[1]))
-            | dict(tokens=data["tokens"], values=data["values"])
+            | neuroscope.columns(data["tokens"], data["values"])
         )
     return neuroscope._table(texts, model=model, layer=layer, neuron=neuron)
 

@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
@@ -70,14 +70,21 @@ class Invented:
         return (ids % 97 / 97.0).float()[:, :, None].expand(-1, -1, self.n_neurons)
 
 
-def _made(config: Config, names: list[str]) -> dict[str, float]:
-    """Make tables as a run does, with the invented model; their seconds."""
+def _made(config: Config, names: list[str]) -> dict[str, tuple[float, float]]:
+    """Make tables as a run does, with the invented model; their seconds, and those of the processor."""
+    load = language_model.load
     language_model.load = lambda *given: Invented()  # type: ignore[assignment]
-    return make(config, names)
+    try:
+        return make(config, names)
+    finally:
+        language_model.load = load
 
 
 def rows(
-    neurons: int = NEURONS, tokens: int = TOKENS, only: tuple[str, ...] = ()
+    neurons: int = NEURONS,
+    tokens: int = TOKENS,
+    only: tuple[str, ...] = (),
+    run_apart: Callable[..., tuple[Any, float]] = apart,
 ) -> Iterator[dict[str, Any]]:
     """The most memory of each Python stage, and its seconds; of `only` some where they are named."""
     folder = Path(tempfile.mkdtemp(prefix="bench-memory-"))
@@ -93,9 +100,9 @@ def rows(
             if name in given:
                 tables.store.write(name, planned.key, given[name](layer), _FACTS)
                 continue
-            made, most = apart(_made, config, [name])
+            made, most = run_apart(_made, config, [name])
             if not planned.stage.sql:
-                yield dict(table=name, n=tables.n_rows(name), memory_gb=most, seconds=made[name])
+                yield dict(table=name, n=tables.n_rows(name), memory_gb=most, seconds=made[name][0])
             if only and name == only[-1]:
                 return
     finally:

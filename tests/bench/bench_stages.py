@@ -31,7 +31,7 @@ from pipeline.samples.neuroscope import pages as neuroscope_pages
 from pipeline.samples.neuroscope.page import PARSER
 from pipeline.samples.neuroscope.page_store import Page, PageStore, now
 from pipeline.tables import empty
-from pipeline.verification import encodings, measurement
+from pipeline.verification import encodings, measurement, variants
 
 
 def seconds_of(work: Callable[[], object], times: int = 3) -> float:
@@ -45,7 +45,8 @@ def seconds_of(work: Callable[[], object], times: int = 3) -> float:
 
 
 class Idle:
-    """A tower whose blocks compute nothing: what is left is preparing and collecting."""
+    """A tower whose blocks compute nothing: what is left is preparing and collecting. Neurons are some
+    number above 0 at each token."""
 
     sign = 1
 
@@ -56,7 +57,7 @@ class Idle:
         return 4096 + 64 * seen
 
     def embed(self, ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-        return ids.new_zeros((len(ids), 4), dtype=torch.float32)
+        return (1 + ids % 97).float()[:, None].expand(-1, 4)
 
 
 class _Block:
@@ -86,17 +87,18 @@ def rows(most: int = 30_000) -> list[dict[str, object]]:
     with tempfile.TemporaryDirectory() as folder:
         config = Config(data=folder)
         run(config, until="encodings")
-        names = ("variants", "samples", "encodings")
+        names = ("places", "samples", "encodings")
         tables = {name: store_of(config).read(name, plan(config)[name].key) for name in names}
-    found = [*_ids(language_model.load(config), tables, most), measuring(tables["encodings"], config)]
+    found = [*ids(language_model.load(config), tables, most), measuring(tables["encodings"], config)]
     return [*found, pages()]
 
 
-def _ids(model: LanguageModel, tables: dict[str, pa.Table], most: int) -> list[dict[str, object]]:
+def ids(model: LanguageModel, tables: dict[str, pa.Table], most: int) -> list[dict[str, object]]:
     """Ids of the variants of some whole phrases: as the stage finds them, and one text after the other."""
     samples, config = tables["samples"], Config()
-    starts = np.flatnonzero(tables["variants"]["variant"].to_numpy() == 0)
-    parts = [tables["variants"].slice(0, int(starts[starts <= n][-1])) for n in (most, most // 8)]
+    all_rows = variants.of_places(tables["places"].slice(0, most))
+    starts = np.flatnonzero(all_rows["variant"].to_numpy() == 0)
+    parts = [all_rows.slice(0, int(starts[starts <= n][-1])) for n in (most, most // 8)]
     ways: list[Callable[[pa.Table], pa.Table]] = [
         lambda part: encodings.Encoder(config, model)(part, samples),
         lambda part: one_by_one.encoded(part, samples, model, config),
@@ -128,7 +130,7 @@ def pages(n_pages: int = 60) -> dict[str, object]:
     """Kept pages of 400 kB to rows of `samples` that are checked and written, as the stage does."""
     with tempfile.TemporaryDirectory() as folder:
         config = Config(data=folder)
-        bodies = bench.pages(n_pages, model=config.model_name, layer=config.layer)
+        bodies = bench.pages(n_pages, model=config.model_name, layer=config.one_layer)
         with PageStore(neuroscope_pages.store_path(config)) as store:
             for neuron, body in enumerate(bodies):
                 path = neuroscope_pages.paths(config)(neuron)
@@ -136,7 +138,9 @@ def pages(n_pages: int = 60) -> dict[str, object]:
                 store.keep(
                     Page(path, "ok", None, now(), now(), sha256, len(body), None, None, PARSER), body
                 )
-        names = dict(model=config.model_name, layer=config.layer, address="", status="ok", fetched=now())
+        names = dict(
+            model=config.model_name, layer=config.one_layer, address="", status="ok", fetched=now()
+        )
         asked = pa.Table.from_pylist(
             [names | dict(neuron=neuron) for neuron in range(n_pages)], schema=empty("pages").schema
         )

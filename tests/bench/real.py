@@ -295,7 +295,7 @@ def arguments(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]
     add = parser.add_argument
     data = Path(os.path.relpath(ROOT / "data" / "real"))
     add("--data", type=Path, default=data, help="folder of material and results (default: %(default)s)")
-    add("--layer", default="3,6", help="layers, as LAYER (default: %(default)s)")
+    add("--layer", default="3,15", help="layers, as LAYER (default: %(default)s)")
     for name, file, source, _ in PARTS:
         add(f"--{name}", help=f"your own instead of {file} ({source})")
     add("--prepare", action="store_true", help="only make the material ready")

@@ -6,6 +6,7 @@ import bench
 import bench_evidence
 import bench_llama
 import bench_loading
+import bench_memory
 import bench_ray
 import bench_report
 import bench_scan
@@ -14,6 +15,8 @@ import bench_stages
 import bench_verification
 import pytest
 from conftest import ROOT
+
+from pipeline.models import language_model
 
 
 def test_both_parsers_read_the_same_rows():
@@ -78,10 +81,13 @@ def test_a_scan_is_told_beside_bare_passes_and_a_loop_of_run_with_cache():
     found = bench_scan.row(subject, n_tokens=3000)
     assert found["tokens"] == 3000 + found["windows"]  # each with its BOS
     assert found["won"] == found["won_alone"] == found["windows"]  # so few that all win
-    times = dict(what="x", tokens=100, scan_s=1.0, alone_s=0.8, bare_s=0.5, loop_s=3.0)
+    times = dict(what="x", tokens=100, scan_s=1.0, alone_s=0.8, bare_s=0.5, own_s=0.8, loop_s=3.0)
     times |= dict(again_s=1.0, again_alone_s=0.5, won=2, won_alone=1, windows=9)
     told = bench_scan.told(times)
-    assert told.startswith("x: 100 tokens/s, 50% of bare passes (200), 3.0 x run_with_cache (33), 1.25 x ")
+    assert told.startswith(
+        "x: 100 tokens/s, 50% of bare passes (200) and 80% of those in its own blocks (125), "
+    )
+    assert "3.0 x run_with_cache (33), 1.25 x the time of the highest layer alone" in told
     assert "goals: 85%, 2.2 x and 1.3 x; 2 of 9 windows measured again in 1.0 s" in told
 
 
@@ -93,6 +99,27 @@ def test_the_memory_of_a_scan_is_measured_over_all_rows():
     assert "at most 0.25 GB beside the model, 0.50 GB" in bench_scan_memory.told(
         found | dict(scan_gb=0.25, rows_gb=0.5)
     )
+
+
+def test_ids_are_found_for_as_many_variants_in_both_ways(small_tables):
+    model = language_model.load(bench.Config())
+    fast, slow = bench_stages.ids(model, small_tables, 400)
+    assert 300 < fast["n"] <= 400 and 0 < slow["n"] <= 50
+    assert fast["seconds"] > 0 and slow["seconds"] > 0
+
+
+def test_pages_are_read_and_written():
+    found = bench_stages.pages(2)
+    assert bench_stages.told(found).startswith("pages to samples: ") and found["n"] == 2
+
+
+def test_the_memory_of_each_stage_is_measured_down_to_descriptions():
+    here = lambda work, *args: (work(*args), 1.0)  # noqa: E731
+    found = {row["table"]: row for row in bench_memory.rows(3, 60, run_apart=here)}
+    assert found.keys() >= {"words", "encodings", "activations", "windows", "descriptions", "judgements"}
+    assert found["encodings"]["n"] == found["activations"]["n"] > 0 and found["descriptions"]["n"] == 3
+    told = bench_memory.told(found["words"] | dict(memory_gb=2.5))
+    assert "2.50 GB at most, more than 2 GB" in told
 
 
 def test_a_report_is_told_with_its_size_beside_its_goals(tmp_path):

@@ -259,11 +259,9 @@ def _read(html: str, head: re.Match[str], expected: int) -> tuple[dict[str, Any]
             f"{len(part['tokens'])} others; its MAT index or its JSON is not its own"
         )
     _check_values(part["values"], len(shown), place)
-    text = dict(
+    text = columns(tokens, values) | dict(
         text_id=int(index) if re.fullmatch(r"\d{1,18}", index) else None,
         text_set=_unescaped(text_set) if text_set else None,
-        tokens=tokens,
-        values=values,
         mat=int(mat),
     )
     return text, position
@@ -306,29 +304,35 @@ def _json(html: str, start: int, place: str) -> tuple[Any, int]:
         raise PageError(f"{place}: expected whole JSON, found {exc}") from exc
 
 
-def _table(texts: list[dict[str, Any]], *, model: str, layer: int, neuron: int) -> pa.Table:
-    """The texts read as rows of `samples`."""
-    n = len(texts)
+def columns(tokens: list[Any], values: list[Any]) -> dict[str, Any]:
+    """What a text's row holds of its tokens and values, as arrays: the objects of one text are freed before
+    those of the next are made. Raises PageError where they are not texts and numbers."""
     try:
-        tokens = pa.array([text["tokens"] for text in texts], pa.list_(pa.string()))
-        values = pa.array([text["values"] for text in texts], pa.list_(pa.float32()))
+        texts, numbers = pa.array(tokens, pa.string()), pa.array(values, pa.float32())
     except (pa.ArrowException, TypeError, ValueError, OverflowError, RecursionError) as exc:
         if lacks_memory(exc):
             raise short_of_memory("to read a page", exc) from exc
         told = line(str(exc))[:100]
         raise PageError(f"expected tokens of text and values of numbers, found {told}") from exc
-    if tokens.values.null_count:
-        raise PageError(f"expected tokens of text, found {tokens.values.null_count} nulls")
-    offsets = values.offsets.to_numpy()[:-1]
-    flat = values.values.to_numpy(zero_copy_only=False)
-    finite = np.isfinite(flat)
-    reasons: list[str | None] = [None] * n
-    if not finite.all():
-        reasons = [_reason(text["values"]) for text in texts]
-        flat = pa.array(flat, mask=~finite)
-        values = pa.ListArray.from_arrays(values.offsets, flat)
-    peaks = pa.array(values.values.take(pa.array(offsets + np.array([text["mat"] for text in texts]))))
-    columns = dict(
+    if texts.null_count:
+        raise PageError(f"expected tokens of text, found {texts.null_count} nulls")
+    flat, reason = numbers.to_numpy(zero_copy_only=False), None
+    if not (finite := np.isfinite(flat)).all():
+        numbers, reason = pa.array(flat, mask=~finite), _reason(values)
+    text_start = 1 if _BOS.fullmatch(tokens[0]) else 0
+    return dict(tokens=texts, activations=numbers, reason=reason, text_start=text_start)
+
+
+def _table(texts: list[dict[str, Any]], *, model: str, layer: int, neuron: int) -> pa.Table:
+    """The texts read as rows of `samples`."""
+    n = len(texts)
+    offsets = np.cumsum([0, *(len(text["tokens"]) for text in texts)], dtype=np.int32)
+    tokens, values = (
+        pa.ListArray.from_arrays(pa.array(offsets), pa.concat_arrays([text[name] for text in texts]))
+        for name in ("tokens", "activations")
+    )
+    peaks = pa.array(values.values.take(pa.array(offsets[:-1] + np.array([text["mat"] for text in texts]))))
+    found = dict(
         model=[model] * n,
         layer=[layer] * n,
         sign=["positive"] * n,
@@ -338,19 +342,19 @@ def _table(texts: list[dict[str, Any]], *, model: str, layer: int, neuron: int) 
         text_set=[text["text_set"] for text in texts],
         tokens=tokens,
         activations=values,
-        text_start=[1 if _BOS.fullmatch(text["tokens"][0]) else 0 for text in texts],
+        text_start=[text["text_start"] for text in texts],
         mat_index=[text["mat"] for text in texts],
         max_activation=peaks,
-        reason=reasons,
+        reason=[text["reason"] for text in texts],
         source=["neuroscope"] * n,
         parser=[PARSER] * n,
     )
     schema = tables.TABLES["samples"].schema
     return pa.Table.from_arrays(
         [
-            columns[f.name]
-            if isinstance(columns.get(f.name), pa.Array)
-            else pa.array(columns.get(f.name, [None] * n), f.type)
+            found[f.name]
+            if isinstance(found.get(f.name), pa.Array)
+            else pa.array(found.get(f.name, [None] * n), f.type)
             for f in schema
         ],
         schema=schema,
