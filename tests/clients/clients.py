@@ -168,7 +168,7 @@ def jobs(config: Config, folder: Path) -> list[Job]:
         right = json.loads(json.dumps([con.execute(q).fetchall() for q in asked], default=str))
     public = [(question, answer) for question, answer in zip(asked, right, strict=True) if in_set(question)]
     set_asked, set_right = ([pair[i] for pair in public] for i in (0, 1))
-    folders = [str(tables.file(table).parent) for table in tables]
+    folders = [str(file.parent) for table in tables for file in tables.files(table)]
     sizes = [[tables.n_rows(table), TABLES[table].schema.names] for table in tables]
     return [
         Job(("duckdb", "cli"), "neurons.duckdb", database.path_of(config), asked, right),

@@ -9,12 +9,19 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 from nbclient import NotebookClient
+from servers.web import loopback
 
 from pipeline.config import Config
 from pipeline.results import database
 
 NOTEBOOK = ROOT / "auto-feature-neuron-identification.ipynb"
 KERNEL_NEEDS = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
+
+
+@pytest.fixture(autouse=True)
+def reachable():
+    """A kernel is spoken to over the machine's own network, which `unshare --net` leaves switched off."""
+    loopback()
 
 
 @pytest.fixture
