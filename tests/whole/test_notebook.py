@@ -15,7 +15,7 @@ from pipeline.config import Config
 from pipeline.results import database
 
 NOTEBOOK = ROOT / "auto-feature-neuron-identification.ipynb"
-KERNEL_NEEDS = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
+pytestmark = KERNEL_NEEDS = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
 
 
 @pytest.fixture(autouse=True)
