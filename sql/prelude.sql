@@ -9,9 +9,11 @@ create or replace macro kind_of(place, number, n_synonyms, n_relatives) as case
     else 'control'
 end;
 
--- A MAP that begins at token `start`, with a text in the place of the tokens from `first` to before `stop`.
+-- A MAP that begins at token `start`, with a text in the place of the tokens from `first` to before `stop`. Of no
+-- tokens the text is null before DuckDB 2.0.
 create or replace macro with_text(tokens, start, first, stop, text) as
-    array_to_string(tokens[1 : first - start], '') || text || array_to_string(tokens[stop - start + 1 :], '');
+    coalesce(array_to_string(tokens[1 : first - start], ''), '') || text
+    || coalesce(array_to_string(tokens[stop - start + 1 :], ''), '');
 
 -- How many of the neurons of a layer stand for nothing: twice those whose p is above a half, since p is even
 -- among them (Storey 2002); at least half of all.
