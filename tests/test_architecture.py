@@ -23,7 +23,6 @@ FLOOR = {
     "errors",
     "output",
     "printable",
-    "processes",
     "progress",
     "resources",
     "text_forms",
@@ -34,7 +33,6 @@ STEPS = {"samples", "identification", "verification", "generation"}
 DIRECTIONS = {
     "errors": set(),
     "printable": set(),
-    "processes": {"errors"},
     "output": {"config", "printable", "resources"},
     "progress": {"output"},
     "resources": set(),

@@ -30,7 +30,7 @@ class Processes:
     """Computes shards in as many processes as there are cores, few of them in this one."""
 
     def __init__(self, count: int | None = None, few: int = _FEW) -> None:
-        self.count, self.few = count or _cores(), few
+        self.count, self.few = count or cores(), few
 
     def ready(self) -> None:
         """It always is."""
@@ -51,7 +51,7 @@ class Processes:
             workers.stop()
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     allowed = getattr(os, "sched_getaffinity", None)  # Linux
     return len(allowed(0)) if allowed else os.cpu_count() or 1

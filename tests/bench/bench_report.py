@@ -22,7 +22,7 @@ from bench_sql import apart
 from invented_layers import Size, make
 
 from pipeline.config import Config
-from pipeline.processes import cores
+from pipeline.engine.processes import cores
 from pipeline.results import database
 from pipeline.results.report import pages
 

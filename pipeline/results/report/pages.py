@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline import __version__
 from pipeline.config import Config
-from pipeline.processes import cores, mapped
+from pipeline.engine.processes import Processes, cores
 from pipeline.progress import progress
 from pipeline.results import findings, folders, render
 from pipeline.results.report import charts
@@ -61,7 +62,8 @@ def write(
         writer = neuron_page.Writer(new, overview.title, shown.names, overview.columns)
         table = TableFiles(new / "table", shown.names, {findings.key(row) for row in shown.near})
         worth = min(cores(), 1 + len(shown.paged) // _PAGES)
-        chunks = mapped(writer.write, shown.chunks(), processes or worth)
+        engine = Processes(processes or worth, few=1)
+        chunks = engine.map(partial(getattr, writer, "write"), shown.chunks())
         lines = (line for some in chunks for line in some)
         for line in progress(lines, "report", unit="neuron", total=len(shown.keys)):
             table.add(line)
