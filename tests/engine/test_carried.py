@@ -34,7 +34,7 @@ def model(tmp_path):
     """A folder with a file in a folder, one that is empty and one that is hidden."""
     folder = tmp_path / "driver/model"
     (folder / "sub").mkdir(parents=True)
-    (folder / "sub/weights").write_bytes(os.urandom(carried.CHUNK + 5))
+    (folder / "sub/weights").write_bytes(b"w" + os.urandom(carried.CHUNK + 4))
     (folder / "empty").touch()
     (folder / ".hidden").write_text("no")
     return folder
