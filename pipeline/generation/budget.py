@@ -81,7 +81,7 @@ class Budget:
         reserved = self._reserve(prompt)
         if reserved is None or self.describer is None:
             return None, own | dict(status="not_asked", reason=self.over)
-        answer = self.describer.ask(prompt.messages, prompt.most_tokens, reserved[0])
+        answer = self.describer.ask(prompt.messages, prompt.most_tokens, reserved[0], prompt.schema)
         took, most = self._price(prompt, answer)
         with self._settled:
             self._under_way.remove(reserved)

@@ -165,11 +165,20 @@ class Describer:
         self._ending.set()
         self._calls.end(_GRACE_S)
 
-    def ask(self, messages: list[dict[str, str]], most_tokens: int, tries: int = TRIES) -> Answer:
-        """Make one call, with at most `tries` where another may help. Never raises for a failed call."""
+    def ask(
+        self,
+        messages: list[dict[str, str]],
+        most_tokens: int,
+        tries: int = TRIES,
+        schema: dict[str, Any] | None = None,
+    ) -> Answer:
+        """Make one call, with at most `tries` where another may help. Never raises for a failed call.
+
+        `schema` is the JSON schema of the answer, which servers that know none are not sent.
+        """
         start, unsure, request = time.monotonic(), 0, self._request
         for n in range(1, tries + 1):
-            parts, after = self._once(request, messages, most_tokens)
+            parts, after = self._once(request, messages, most_tokens, schema)
             counted = None not in (parts.get("prompt_tokens"), parts.get("answer_tokens"))
             unsure += parts["status"] not in _UNPAID and not counted
             if n == tries or after is None or self._ending.is_set():
@@ -184,7 +193,11 @@ class Describer:
         return Answer(**parts, tries=n, unsure=unsure, seconds=time.monotonic() - start)
 
     def _once(
-        self, request: Request, messages: list[dict[str, str]], most_tokens: int
+        self,
+        request: Request,
+        messages: list[dict[str, str]],
+        most_tokens: int,
+        schema: dict[str, Any] | None,
     ) -> tuple[dict[str, Any], float | Request | None]:
         """One try, and what another needs: the seconds to wait, 0 where not given, or another form of the
         request; None where none helps."""
@@ -193,7 +206,7 @@ class Describer:
         raw = None
         try:
             raw_responses: Any = self._client.chat.completions.with_raw_response
-            sent = request.arguments(messages, most_tokens)  # servers differ in what they know
+            sent = request.arguments(messages, most_tokens, schema)  # servers differ in what they know
             response = self._waited(raw_responses.create(model=self.model, **sent))
             raw = response.text
             found, wait_s = _read(response.parse(), raw, most_tokens)
@@ -204,7 +217,9 @@ class Describer:
             status, wait_s = _refused(exc)
             reason = self._gone() if status == "no_such_model" else _said(exc)
             if exc.status_code not in _ELSEWHERE and status != "no_quota":
-                other = request.after(exc.response.text, reason, exc.status_code, taken=self._taken)
+                other = request.after(
+                    exc.response.text, reason, exc.status_code, taken=self._taken, shaped=bool(schema)
+                )
                 if other:
                     return dict(status=status, text=None, reason=reason), other
         except EndedError:

@@ -16,9 +16,11 @@ LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens", "max_new_t
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")  # of a model that can reason, least first
 # who says the instructions: a message of the system, or the user, in a message before the data or in one
 ROLES = ("system", "user before", "user")
+FORMS = ("json_schema", "text")  # what an answer in JSON is held to
 # what a refusal is about
 ABOUT = {
     "effort": r"reason|effort|thinking",
+    "form": r"response[ _.-]?format|json[ _]schema|structured[ _]output|grammar|m(?:in|ax)(?:Items|Length)",
     "limit": r"max[ _.-]?(?:completion|output|new)?[ _.-]?tokens",
     "roles": r"\broles?\b|alternat|['\"`]system['\"`]|(?:system|developer)[ _-](?:message|prompt|instruct)",
 }
@@ -32,12 +34,13 @@ _NOTHING = r"HTTP \d+:[\W_]*(?:(?:bad|invalid)[\W_]request|error|null|none|400)?
 
 @dataclass(frozen=True)
 class Request:
-    """A form of a request: the name of the limit, the effort (None: not sent), and who says the
-    instructions. `refused` are the names and efforts that the server refused."""
+    """A form of a request: the name of the limit, the effort (None: not sent), who says the instructions,
+    and whether a JSON schema is sent. `refused` are the names and efforts that the server refused."""
 
     limit: str = "max_tokens"
     effort: str | None = None
     roles: str = "system"
+    form: str = "json_schema"
     refused: frozenset[str] = frozenset()
 
     @classmethod
@@ -47,28 +50,44 @@ class Request:
         own = re.match(r"(?:.*/)?(?:gpt-|o\d)", model)
         return cls("max_completion_tokens", EFFORTS[0]) if own else cls()
 
-    def arguments(self, messages: list[dict[str, str]], most_tokens: int) -> dict[str, Any]:
-        """What is sent beside the model's name, for instructions of the system and data of the user."""
+    def arguments(
+        self, messages: list[dict[str, str]], most_tokens: int, schema: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """What is sent beside the model's name, for messages of which the first holds the instructions.
+        `schema` is that of an answer in JSON, None for one in words."""
         known = self.limit in LIMITS[:2]  # to OpenAI's client
-        limit: dict[str, Any] = {self.limit: most_tokens}
-        effort = {} if self.effort is None else {"reasoning_effort": self.effort}
-        return {"messages": self._said(messages), **(limit if known else {"extra_body": limit}), **effort}
+        sent: dict[str, Any] = {"messages": self._said(messages)}
+        sent |= {self.limit: most_tokens} if known else {"extra_body": {self.limit: most_tokens}}
+        if self.effort is not None:
+            sent["reasoning_effort"] = self.effort
+        if schema and self.form == "json_schema":
+            named = {"name": "answer", "strict": True, "schema": schema}
+            sent["response_format"] = {"type": "json_schema", "json_schema": named}
+        return sent
 
     def _said(self, messages: list[dict[str, str]]) -> list[dict[str, str]]:
         if self.roles == "system":
             return messages
-        texts = [message["content"] for message in messages]
+        instructions, first, *others = (message["content"] for message in messages)
+        roles = [message["role"] for message in messages[1:]]
+        texts = [instructions, first, *others]
         if self.roles == "user":
-            texts = ["\n\n".join(texts)]
-        return [{"role": "user", "content": text} for text in texts]
+            texts = [f"{instructions}\n\n{first}", *others]
+        else:
+            roles = ["user", *roles]
+        return [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
 
-    def after(self, refusal: str, message: str, code: int, *, taken: bool) -> Request | None:
-        """The form to try after a refusal with an HTTP status, None where none is left.
+    def after(
+        self, refusal: str, message: str, code: int, *, taken: bool, shaped: bool = False
+    ) -> Request | None:
+        """The form to try after a refusal with an HTTP status, None where none is left; `shaped`: of a
+        request with a JSON schema.
 
         What the refusal names is changed. One whose `message` is about the form and names nothing changes
         one thing, unless the server has `taken` this form before.
         """
-        named = [what for what, words in ABOUT.items() if re.search(words, refusal, re.IGNORECASE)]
+        kinds = ("effort", *(("form",) if shaped else ()), "roles", "limit")
+        named = [what for what in kinds if re.search(ABOUT[what], refusal, re.IGNORECASE)]
         changed = self
         for what in named:
             changed = changed._other(what, refusal)
@@ -79,14 +98,18 @@ class Request:
         )
         if named or taken or not formal:
             return None
-        options = (self._other(what, refusal) for what in ("effort", "roles", "limit"))
-        return next((other for other in options if other != self), None)
+        others = (self._other(what, refusal) for what in kinds)
+        return next((other for other in others if other != self), None)
 
     def _other(self, what: str, refusal: str) -> Request:
         """This form with another value of one thing; the same where there is none."""
         if what == "effort":
             return self if self.effort is None else self._less_effort(refusal)
-        values, value = (LIMITS, self.limit) if what == "limit" else (ROLES, self.roles)
+        values, value = {
+            "limit": (LIMITS, self.limit),
+            "roles": (ROLES, self.roles),
+            "form": (FORMS, self.form),
+        }[what]
         refused = self.refused | {value}
         left = [each for each in values if each not in refused]
         if not left:

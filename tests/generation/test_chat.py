@@ -263,7 +263,7 @@ class Spender:
         self.draw, self.price = draw, price
         self.tries, self.paid = 0, 0.0
 
-    def ask(self, messages, most_tokens, tries):
+    def ask(self, messages, most_tokens, tries, schema):
         used = self.draw(st.integers(1, tries))
         unsure = self.draw(st.integers(0, used))
         read = self.draw(st.integers(1, sum(len(m["content"]) for m in messages)))

@@ -166,7 +166,7 @@ def test_a_language_model_is_paid_once_for_a_group(paid, chat, capsys):
     found = run(paid)
     described = found["group_descriptions"].to_pylist()
     assert {row["status"] for row in described} == {"ok"}
-    asked = [json.loads(each["messages"][1]["content"]) for each in chat.asked]
+    asked = [json.loads(each["messages"][-1]["content"]) for each in chat.asked]
     shown = [row["marked_phrases"] for row in found["group_evidence"].to_pylist()]
     distinct = {tuple(phrases) for phrases in shown}
     assert distinct <= {tuple(each["phrases"]) for each in asked}

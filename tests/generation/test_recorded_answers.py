@@ -1,6 +1,7 @@
 """Descriptions and judgements replayed from recordings of the tests' own server (`make record`)."""
 
 import dataclasses
+import hashlib
 
 import pyarrow as pa
 import pytest
@@ -108,5 +109,6 @@ def test_the_recordings_hold_no_key_and_no_other_host():
 def test_the_recordings_are_of_the_prompts_of_today():
     """Whoever changes a prompt's words raises VERSION, records anew and writes both here."""
     shown = evidence.shown(NEURON, scored=False)
-    words = prompts.Prompt("".join([prompts.describe(shown).instructions, *prompts.METHODS.values()]), "")
-    assert (prompts.VERSION, words.sha256[:16]) == (2, "debc6f8629e1f177")
+    asked = [prompts.describe(shown), *(prompts.judge(method, "", [""]) for method in prompts.METHODS)]
+    words = hashlib.sha256("".join(prompt.sha256 for prompt in asked).encode()).hexdigest()
+    assert (prompts.VERSION, words[:16]) == (3, "c613626b102c2e75")

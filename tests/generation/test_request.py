@@ -1,18 +1,22 @@
 """What a server refuses is left out, renamed or said otherwise, in whatever words it refuses."""
 
+import itertools
 import json
 
 import pytest
 from servers.chat import body, completion, error
 
+from pipeline.generation import prompts
 from pipeline.generation.chat import Describer
-from pipeline.generation.request import EFFORTS, LIMITS, ROLES, Request
+from pipeline.generation.request import EFFORTS, FORMS, LIMITS, ROLES, Request
 
 pytestmark = pytest.mark.block_network(allowed_hosts=["127.0.0.1"])
 MESSAGES = [
     dict(role="system", content="Say what."),
     dict(role="user", content='{\n "phrases": ["a⟦ b⟧"]\n}'),
 ]
+SCHEMA = prompts.judge("detection", "colours", ["a red hen", "it ran"]).schema
+TURNS = prompts.judge("fuzzing", "colours", ["a⟦ red⟧ hen", "it⟦ ran⟧"]).messages
 UNKNOWN = (  # a refusal of the parameter {0}
     (400, "Unrecognized request argument supplied: {0}"),
     (400, "Unsupported parameter: '{0}' is not supported with this model."),
@@ -153,6 +157,59 @@ def test_without_a_role_of_the_system_the_user_says_all(chat, words, code, alter
     assert len(said) == (1 if alternate else 2)
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (
+            400,
+            "'response_format' of type 'json_schema' is not supported with this model.",
+        ),
+        (400, "Invalid schema for response_format 'answer': 'minItems' is not permitted."),
+        (400, "'response_format.type' must be 'json_object' or 'text'"),
+        (400, "This model does not support structured outputs"),
+        (400, "Invalid schema: In context=('properties', 'description'), 'maxLength' is not permitted"),
+        (500, "failed to parse grammar"),
+        *((code, filled(words, "response_format")) for code, words in UNKNOWN),
+        *UNNAMED,
+    ],
+)
+@pytest.mark.parametrize("model", ["small", "gpt-x"])
+def test_a_server_that_knows_no_schema_is_not_sent_one(chat, code, words, model):
+    Picky(chat, lambda asked: (code, words) if "response_format" in asked else None)
+    describer = Describer(model, wait_s=0.001)
+    assert describer.ask(MESSAGES, 9, schema=SCHEMA).text == "good"
+    assert "response_format" in chat.asked[0]
+    assert describer.ask(MESSAGES, 9, schema=SCHEMA).tries == 1
+
+
+def test_a_schema_is_sent_for_answers_in_json_only(chat):
+    describer = Describer("small")
+    describer.ask(MESSAGES, 9)
+    describer.ask(MESSAGES, 9, schema=SCHEMA)
+    first, second = chat.asked
+    assert "response_format" not in first
+    assert second["response_format"]["json_schema"]["schema"] == SCHEMA
+    assert second["response_format"]["json_schema"]["strict"]
+
+
+@pytest.mark.parametrize("alternate", [False, True])
+def test_without_a_role_of_the_system_the_examples_stay(chat, alternate):
+    def wrong(asked):
+        roles = [message["role"] for message in asked["messages"]]
+        twice = any(first == second for first, second in itertools.pairwise(roles))
+        return (400, "System role not supported") if "system" in roles or (alternate and twice) else None
+
+    Picky(chat, wrong)
+    assert Describer("small", wait_s=0.001).ask(TURNS, 9).text == "good"
+    said = chat.asked[-1]["messages"]
+    instructions, *others = TURNS
+    if alternate:
+        first = f"{instructions['content']}\n\n{others[0]['content']}"
+        assert said == [others[0] | dict(content=first), *others[1:]]
+    else:
+        assert said == [instructions | dict(role="user"), *others]
+
+
 def test_a_server_that_refuses_several_things_one_by_one_is_answered(chat):
     def wrong(asked):
         name = knows(asked, ["max_tokens"])
@@ -198,5 +255,6 @@ def test_no_form_comes_twice():
     while request:
         assert request not in seen
         seen.append(request)
-        request = request.after("reasoning_effort, max_tokens, role", "", 400, taken=False)
-    assert len(seen) <= len(EFFORTS) + len(LIMITS) + len(ROLES)
+        refusal = "reasoning_effort, max_tokens, role, response_format"
+        request = request.after(refusal, "", 400, taken=False, shaped=True)
+    assert len(seen) <= len(EFFORTS) + len(LIMITS) + len(ROLES) + len(FORMS)

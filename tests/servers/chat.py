@@ -178,11 +178,13 @@ def answer(asked: dict[str, Any]) -> str:
     """The answer to a prompt: a description, or a list of judgements."""
     shown = json.loads(asked["messages"][-1]["content"].rpartition("\n\n")[2])  # alone, or after the words
     if "phrases" in shown:
-        return "tokens such as " + marked(shown["phrases"][0])
+        said = "tokens such as " + marked(shown["phrases"][0])
+        return json.dumps({"description": said}) if "response_format" in asked else said
     wanted = shown["description"].split()[-1]
     windows = shown["windows"]
     texts = [marked(w) if "⟦" in w else w for w in windows]
-    return json.dumps([int(wanted in re.split(r"\W+", text) or wanted == text) for text in texts])
+    found = [int(wanted in re.split(r"\W+", text) or wanted == text) for text in texts]
+    return json.dumps({"judgements": found} if "response_format" in asked else found)
 
 
 def marked(text: str) -> str:
