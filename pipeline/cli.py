@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from pipeline.engine.made import Part, Tables
+# of a run looked at again: where its results are, and what computes
+_HERE = ("data", "engine", "workers", "cpus_per_worker", "gpus_per_worker")
 
 
 def _switch(value: str) -> bool:
@@ -264,7 +266,8 @@ def _asked(
             yield config, con, []
         return
     run, tables = past.tables(store_of(config), args.of_run)
-    own = dataclasses.replace(run.config, data=config.data)
+    here = {name: getattr(config, name) for name in _HERE}
+    own = dataclasses.replace(run.config, **here)
     with database.over(own, tables) as con:
         yield own, con, [file for table in tables for file in tables.files(table)]
 

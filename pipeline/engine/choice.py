@@ -7,18 +7,19 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 from pipeline.config import Config
-from pipeline.engine.engines import Engine, InProcess
+from pipeline.engine.engines import Engine
 from pipeline.errors import UserError
 
 
 @contextmanager
-def chosen(config: Config) -> Iterator[Engine]:
-    """The engine that the settings name; what it started has ended afterwards.
+def chosen(config: Config, *, here: Engine) -> Iterator[Engine]:
+    """The engine that the settings name, `here` the one of this machine; what it started has ended
+    afterwards.
 
     Raises UserError where it is not installed.
     """
     if config.engine == "process":
-        yield InProcess()
+        yield here
         return
     if find_spec("ray") is None:
         raise UserError(

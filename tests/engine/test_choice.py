@@ -13,8 +13,9 @@ from pipeline.run import run
 
 
 def test_by_default_a_run_computes_in_this_process():
-    with chosen(Config()) as engine:
-        assert isinstance(engine, InProcess)
+    here = InProcess()
+    with chosen(Config(), here=here) as engine:
+        assert engine is here
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Ray on this machine: a cluster of two nodes and three processes gives what this process gives."""
 
 import dataclasses
+import filecmp
 import itertools
 import os
 import shutil
@@ -18,6 +19,8 @@ from pipeline.engine.engines import InProcess
 from pipeline.engine.stage import Inputs
 from pipeline.errors import PipelineError, UserError
 from pipeline.plan import STAGES, plan
+from pipeline.results import database
+from pipeline.results.report import pages
 from pipeline.run import run, store_of
 
 ray = pytest.importorskip("ray", reason="Ray is not installed; `make cluster` installs it")
@@ -182,6 +185,16 @@ def test_files_reach_each_node_once_and_are_kept_there(engine, nodes, tmp_path, 
     (tmp_path / "demo").rename(tmp_path / "elsewhere/demo")
     assert {row["model"] for row in told(tmp_path / "elsewhere/demo")} == {row["model"] for row in rows}
     assert [each[0].stat().st_ino for each in weights] == inodes  # nothing was brought again
+
+
+def test_a_report_is_the_same_from_the_cluster_and_from_here(engine, small, small_tables, tmp_path):
+    with database.connect(small) as con:
+        pages.write(con, small, tmp_path / "here")
+        pages.write(con, small, tmp_path / "there", engine=engine)
+    names = [str(path.relative_to(tmp_path / "here")) for path in (tmp_path / "here").rglob("*.*")]
+    assert any(name.startswith("neurons/") for name in names)
+    _, other, wrong = filecmp.cmpfiles(tmp_path / "here", tmp_path / "there", names, shallow=False)
+    assert (other, wrong) == ([], [])
 
 
 def test_every_table_after_the_scan_is_the_same_as_in_this_process(engine, small, tmp_path):

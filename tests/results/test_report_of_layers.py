@@ -12,6 +12,7 @@ import pytest
 from results.test_report import CHROMIUM, FLAGS, fits, rows_of
 
 from pipeline import cli
+from pipeline.engine.processes import Processes
 from pipeline.results import database, findings
 from pipeline.results.report import pages
 
@@ -145,8 +146,8 @@ def shown(row):
 
 
 def test_a_report_is_the_same_from_one_process_and_from_two(config, con, report, tmp_path):
-    for processes in (1, 2):
-        pages.write(con, config, tmp_path / str(processes), processes=processes)
+    for count in (1, 2):
+        pages.write(con, config, tmp_path / str(count), engine=Processes(count, few=1))
     names = files(report)
     assert names == files(tmp_path / "1") == files(tmp_path / "2")
     for folder in (report, tmp_path / "1"):

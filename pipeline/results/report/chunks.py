@@ -64,6 +64,9 @@ class Chunk:
     order: dict[Key, int]
     pages: dict[Key, tuple[Key | None, Key | None]]
 
+    def __str__(self) -> str:
+        return f"of a report, {len(self.rows):,} neurons"
+
 
 class Shown:
     """The neurons that a report shows.

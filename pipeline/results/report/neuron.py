@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
@@ -45,33 +44,38 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Writer:
-    """Writes the pages of a report into a folder, chunk by chunk; can be sent to other processes.
+class Drawn:
+    """What a report shows of a chunk: the line of each neuron, and pages by their path in the folder."""
+
+    lines: list[Line]
+    pages: dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Drawer:
+    """Draws pages of a report, chunk by chunk; can be sent to other processes and machines.
 
     `columns` are the scores of the table, by their names in overview.
     """
 
-    folder: Path
     title: str
     names: Names
     columns: Sequence[str]
 
-    def write(self, chunk: Chunk) -> list[Line]:
-        """Write the pages of a chunk, and return the lines of all its neurons."""
+    def draw(self, chunk: Chunk) -> Drawn:
+        """The lines of all neurons of a chunk, and the pages of those that have one."""
         misses = {findings.key(row): row for row in chunk.misses.to_pylist()}
         parts = {name: by_neuron(table.to_pylist()) for name, table in chunk.parts.items()}
-        lines = []
+        drawn = Drawn([], {})
         for row in chunk.rows.to_pylist():
             key = findings.key(row)
             own = {name: found.get(key, []) for name, found in parts.items()}
             row["why"] = _why(row, misses.get(key))
             if key in chunk.pages:
-                path = self.folder / self.names.page(key)
-                path.parent.mkdir(parents=True, exist_ok=True)
                 text = self._page(row, own, chunk.pages[key])
-                path.write_text(text, encoding="utf-8", errors="replace")
-            lines.append(self._line(row, own, chunk))
-        return lines
+                drawn.pages[self.names.page(key)] = text.encode(errors="replace")
+            drawn.lines.append(self._line(row, own, chunk))
+        return drawn
 
     def _page(self, row: Row, parts: dict[str, list[Row]], beside: tuple[Key | None, Key | None]) -> str:
         before, after = (key and self.names.own(key) for key in beside)

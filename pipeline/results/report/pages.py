@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline import __version__
 from pipeline.config import Config
+from pipeline.engine.choice import chosen
+from pipeline.engine.engines import Engine
 from pipeline.engine.processes import Processes, cores
 from pipeline.progress import progress
 from pipeline.results import findings, folders, render
@@ -45,13 +48,14 @@ def write(
     folder: Path,
     *,
     everything: bool = False,
-    processes: int | None = None,
+    engine: Engine | None = None,
 ) -> Written:
     """Write the report of a run's database into `folder`.
 
     A neuron's page is `neurons/MODEL/LAYER/NEURON.html`; with `everything` all neurons have one. An earlier
-    report is replaced as a whole; another folder with something in it is refused. Pages are written in
-    `processes`, by default as many as pay, a few hundred neurons at a time.
+    report is replaced as a whole; another folder with something in it is refused. Pages are drawn a few
+    hundred neurons at a time by `engine`, or by the one that the settings name, in as many processes as
+    pay.
     """
     shown = Shown(con, everything=everything)
     overview = Overview(con, config, shown)
@@ -59,14 +63,14 @@ def write(
         for name in ("style.css", "report.js"):
             shutil.copyfile(render.FOLDER / name, new / name)
         (new / "plotly.min.js").write_text(charts.script(), encoding="utf-8")
-        writer = neuron_page.Writer(new, overview.title, shown.names, overview.columns)
+        drawer = neuron_page.Drawer(overview.title, shown.names, overview.columns)
         table = TableFiles(new / "table", shown.names, {findings.key(row) for row in shown.near})
-        worth = min(cores(), 1 + len(shown.paged) // _PAGES)
-        engine = Processes(processes or worth, few=1)
-        chunks = engine.map(partial(getattr, writer, "write"), shown.chunks())
-        lines = (line for some in chunks for line in some)
-        for line in progress(lines, "report", unit="neuron", total=len(shown.keys)):
-            table.add(line)
+        here = Processes(min(cores(), 1 + len(shown.paged) // _PAGES), few=1)
+        with nullcontext(engine) if engine else chosen(config, here=here) as given:
+            chunks = given.map(partial(getattr, drawer, "draw"), shown.chunks())
+            lines = (line for drawn in chunks for line in _kept(drawn, new))
+            for line in progress(lines, "report", unit="neuron", total=len(shown.keys)):
+                table.add(line)
         drawn = overview.charts()
         _write_index(new, overview.title, overview.shows(table.close(), table.phrases, drawn))
         figures = json.dumps([chart.figure for chart in drawn])
@@ -74,6 +78,14 @@ def write(
         places = [findings.place(dict(zip(LAYER_KEY, each, strict=True))) for each in shown.names.places]
         folders.mark(new, "report", places=places)
     return Written(len(shown.keys), len(shown.paged))
+
+
+def _kept(drawn: neuron_page.Drawn, folder: Path) -> list[neuron_page.Line]:
+    """The lines of a chunk, its pages written."""
+    for path, page in drawn.pages.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(page)
+    return drawn.lines
 
 
 def _write_index(folder: Path, title: str, shows: dict[str, Any]) -> None:
