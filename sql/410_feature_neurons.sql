@@ -15,7 +15,9 @@ with scored as (
 several as (
     select
         model, layer, sign, neuron,
-        count(*) || ' things: ' || string_agg(coalesce(description, '-'), '; ' order by number) as description
+        case when count(description) > 0 then
+            count(*) || ' things: ' || string_agg(coalesce(description, '-'), '; ' order by number)
+        end as description
     from group_descriptions
     group by model, layer, sign, neuron
 )

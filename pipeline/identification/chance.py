@@ -54,6 +54,16 @@ def strata(places: list[int]) -> np.ndarray:
     return np.unique(found, return_inverse=True)[1]
 
 
+def _some(strata: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    """Places of the words that draws are made of, in order; of a stratum of few words all are among them."""
+    order = draw.permutation(len(strata))
+    rank = np.empty(len(strata), np.int64)  # of a word among those of its stratum, as they are drawn
+    for stratum in np.unique(strata):
+        own = np.flatnonzero(strata[order] == stratum)
+        rank[own] = np.arange(len(own))
+    return np.sort(order[(np.arange(len(order)) < _DRAWN_WORDS) | (rank < _FEW)])
+
+
 class Likeness:
     """Scores of pairs among the points of a layer: unit vectors (points, dimensions), centred here, whose
     distribution by chance is that of points of the same strata, a number for each point."""
@@ -149,7 +159,7 @@ class Words:
         self.likeness = Likeness(vectors.matrix[own], strata(own), draw)
         words = [vectors.words[place] for place in own]
         self.places = {word: place for place, word in enumerate(words)}
-        self.drawn = np.sort(draw.permutation(len(words))[:_DRAWN_WORDS])
+        self.drawn = _some(self.likeness.strata, draw)
         drawn = [words[place] for place in self.drawn]
         self.names = Names(drawn, hypernyms)
         self._of_drawn = self.names.scores(drawn)

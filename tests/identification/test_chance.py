@@ -1,6 +1,7 @@
 """How likely likeness is by chance, held against slow versions and against things that are drawn."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -159,6 +160,33 @@ def test_evenness_is_the_share_of_pairs_of_one_stratum(layer):
 def test_rare_words_are_not_alike_merely_for_being_rare(layer):
     rare = np.random.default_rng(2).choice(np.arange(1000, 1400), (300, 8))
     assert abs(np.mean([chance.mean_score(each) for each in layer.likeness.scores(rare)])) < 0.15
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(chance._FEW, 5000), min_size=1, max_size=5), st.integers(0, 99))
+def test_of_each_stratum_there_are_words_enough_to_draw_from(sizes, seed):
+    strata = np.repeat(np.arange(len(sizes)), sizes)
+    drawn = chance._some(strata, np.random.default_rng(seed))
+    assert np.all(np.diff(drawn) > 0)
+    assert min(np.bincount(strata[drawn])) >= chance.MOST_UNITS
+    if len(strata) <= chance._DRAWN_WORDS:
+        assert len(drawn) == len(strata)
+    assert len(drawn) <= chance._DRAWN_WORDS + chance._FEW * len(sizes)
+
+
+def test_a_layer_of_many_words_with_few_rare_ones_has_a_null_of_words_that_are_as_frequent():
+    places = [*range(12_000), *range(150_000, 150_000 + chance._FEW)]
+    own = vectors(len(places), seed=5)
+    everything = SimpleNamespace(
+        matrix=np.zeros((places[-1] + 1, own.matrix.shape[1]), np.float32),
+        words=[""] * (places[-1] + 1),
+    )
+    everything.matrix[places] = own.matrix
+    for place, word in zip(places, own.words, strict=True):
+        everything.words[place] = word
+    layer = chance.Words(places, everything, hypernyms(), np.random.default_rng(0))
+    null = null_of(layer, count=600, even=True)
+    assert 0 < null.p(3, 0.0) < 1
 
 
 def test_p_of_words_that_wordnet_knows_is_not_too_small():
