@@ -120,6 +120,7 @@ def rows(n_waiting: int = WAITING, gpu: float = GPU_GFLOP_PER_S) -> dict[str, An
     if find_spec("ray") is None:
         return None
     import ray
+    import torch
 
     from pipeline.engine.ray_engine import Ray
 
@@ -133,6 +134,8 @@ def rows(n_waiting: int = WAITING, gpu: float = GPU_GFLOP_PER_S) -> dict[str, An
         log_to_driver=False,
         logging_level="ERROR",
     )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # here, as in a worker of one core
     try:
         engines = partial(_engine, Ray)
         shards = list(encodings())[:12]
@@ -144,6 +147,7 @@ def rows(n_waiting: int = WAITING, gpu: float = GPU_GFLOP_PER_S) -> dict[str, An
             waiting = driving(many, shards[0], n_waiting)
     finally:
         ray.shutdown()
+        torch.set_num_threads(threads)
     found = dict(overhead=there / here - 1, second=alone / both, shard_s=here / len(shards))
     return (
         found | waiting | dict(whole=[computed(n, shape, gpu) for n, shape in WHOLE], gpu_gflop_per_s=gpu)

@@ -9,10 +9,10 @@ from pipeline import tables
 
 def test_stages_and_pandas_agree_on_a_small_layer():
     here = lambda work, *args: (work(*args), 1.0)  # noqa: E731
-    found = bench_sql.rows(1, neurons=6, tokens=48, run_apart=here)  # which compares the averages
-    assert found["n_variants"] > 6 * synthetic.MAPS * 40
+    found = bench_sql.rows(3, neurons=6, tokens=48, run_apart=here)  # which compares the averages
+    assert found["n_variants"] > 3 * 6 * synthetic.MAPS * 40
     assert found["stage_s"].keys() >= {"maps", "places", "retentions", "averages", "feature_neurons"}
-    assert "SQL stages of 1 layers" in bench_sql.told(found)
+    assert "SQL stages of 3 layers" in bench_sql.told(found)
 
 
 def test_the_table_adds_up_layers():
