@@ -55,7 +55,7 @@ def strata(places: list[int]) -> np.ndarray:
 
 
 def _some(strata: np.ndarray, draw: np.random.Generator) -> np.ndarray:
-    """Places of the words that draws are made of, in order; of a stratum of few words all are among them."""
+    """Places of the words that draws are made of, in order; of a stratum of few words all are there."""
     order = draw.permutation(len(strata))
     rank = np.empty(len(strata), np.int64)  # of a word among those of its stratum, as they are drawn
     for stratum in np.unique(strata):

@@ -126,10 +126,21 @@ def connect() -> duckdb.DuckDBPyConnection:
         }
     )
     con.execute(prelude())
-    # a stage prints its own line; in a notebook without ipywidgets there is no bar, and none can be set
+    return _quiet(con)
+
+
+def _quiet(con: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """A connection without a bar: a stage prints its own line. In a notebook without ipywidgets there is no
+    bar, and none can be set."""
     if con.execute("select current_setting('enable_progress_bar')").fetchall()[0][0]:
         con.execute("set enable_progress_bar = false")
     return con
+
+
+@cache
+def _shared() -> duckdb.DuckDBPyConnection:
+    """The database of this process's queries: to make one takes longer than many a query."""
+    return connect()
 
 
 def parquet(
@@ -137,8 +148,12 @@ def parquet(
 ) -> duckdb.DuckDBPyRelation:
     """The rows of some files, one after the other; characters of their names that DuckDB takes for a
     pattern stand for themselves."""
-    names = [re.sub(r"([*?\[])", r"[\1]", str(file)) for file in files]
-    return con.read_parquet(names, file_row_number=file_row_number)
+    return con.read_parquet([_plain(file) for file in files], file_row_number=file_row_number)
+
+
+def _plain(file: Path) -> str:
+    """A file's name, in which nothing is a pattern."""
+    return re.sub(r"([*?\[])", r"[\1]", str(file))
 
 
 def joined(con: duckdb.DuckDBPyConnection, table: str, files: Sequence[Path]) -> duckdb.DuckDBPyRelation:
@@ -160,9 +175,7 @@ def stream(
     Inputs are tables or their Parquet files; `params` are bound, never formatted in. Raises PipelineError
     where DuckDB refuses.
     """
-    with _over(inputs, statement.reads) as con:
-        if statement.threads:
-            con.execute(f"set threads = {statement.threads}")
+    with _over(inputs, statement.reads, threads=statement.threads) as con:
         try:
             for batch in con.sql(statement.text, params=dict(params)).to_arrow_reader(n_rows):
                 yield as_declared(pa.Table.from_batches([batch]), statement.writes)
@@ -196,14 +209,20 @@ def _one(found: duckdb.DuckDBPyRelation) -> str | None:
 
 @contextmanager
 def _over(
-    inputs: Mapping[str, pa.Table | Path], names: Iterable[str]
+    inputs: Mapping[str, pa.Table | Path], names: Iterable[str], *, threads: int | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that sees the inputs with these names."""
-    with connect() as con:
+    """A connection that sees the inputs with these names: temporary views, which no other one sees.
+
+    With a number of `threads` it is of a database of its own, for it is one of the whole database.
+    """
+    with connect() if threads else _quiet(_shared().cursor()) as con:
+        if threads:
+            con.execute(f"set threads = {threads}")
         for name in names:
             given = inputs[name]
             if isinstance(given, Path):
-                parquet(con, given).create_view(name)
+                file = _plain(given).replace("'", "''")
+                con.execute(f"create temp view {name} as from read_parquet('{file}')")
             else:
                 con.register(name, given)
         yield con

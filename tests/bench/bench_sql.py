@@ -158,7 +158,8 @@ def layer(
 ) -> dict[str, Any]:
     """Seconds of each SQL stage of a layer and of the processor, the most memory one process of it took,
     and its variants; of the first layer also what pandas takes."""
-    asked = dict(model="solu-8l-pile", source="scan", layer=str(number))  # of a name alone no shape is known
+    # of a name alone no shape is known
+    asked = dict(model="solu-8l-pile", source="scan", layer=str(number))
     config = Config(**asked, similarity=-1, activation=0, data=str(folder))
     tables = part_of(config)
     tables.store.prepare()
