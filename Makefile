@@ -17,7 +17,9 @@ DATA_GIVEN = $(if $(call given,DATA),--data $(call quoted,$(call given,DATA)))
 RAY = $(if $(filter ray,$(call given,ENGINE)),.venv/.ray)
 DATABASE = $(call quoted,$(or $(call given,DATA),data)/neurons.duckdb)
 
-.PHONY: help data plan report publish sql check test clients cluster truth real lint docs bench lock build record clean
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: help data plan report publish sql check test slow clients cluster truth real lint docs bench lock build record clean
 .DEFAULT_GOAL := help
 
 help: ## print this help
@@ -53,8 +55,10 @@ check: .venv/.installed ## compare the store with its schemas and checksums
 	@$(BIN)/python -m pipeline check $(DATA_GIVEN)
 
 test: .venv/.installed ## run the tests; needs no network
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
-		--no-loadscope-reorder
+	@$(PYTEST) -m "not slow"
+
+slow: .venv/.installed ## tests that take long
+	@$(PYTEST) -m slow
 
 clients: .venv/.installed ## whether other people's programs read the results
 	@$(BIN)/python tests/clients/clients.py
@@ -75,7 +79,7 @@ lint: .venv/.installed ## check the code's form and its types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-docs: .venv/.installed ## rewrite what the READMEs say of the code; the tests compare it
+docs: .venv/.installed ## rewrite what READMEs say of the code
 	@$(BIN)/python tests/docs.py
 
 bench: .venv/.installed ## speed as ratios of one run, also in data/bench.json

@@ -113,6 +113,7 @@ def test_pages_are_read_and_written():
     assert bench_stages.told(found).startswith("pages to samples: ") and found["n"] == 2
 
 
+@pytest.mark.slow
 def test_the_memory_of_each_stage_is_measured_down_to_descriptions():
     here = lambda work, *args: (work(*args), 1.0)  # noqa: E731
     found = {row["table"]: row for row in bench_memory.rows(3, 60, run_apart=here)}

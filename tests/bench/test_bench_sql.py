@@ -2,11 +2,13 @@
 
 import bench_sql
 import pyarrow.compute as pc
+import pytest
 import synthetic
 
 from pipeline import tables
 
 
+@pytest.mark.slow
 def test_stages_and_pandas_agree_on_a_small_layer():
     here = lambda work, *args: (work(*args), 1.0)  # noqa: E731
     found = bench_sql.rows(3, neurons=6, tokens=48, run_apart=here)  # which compares the averages

@@ -44,6 +44,7 @@ def test_stages_that_ask_a_site_or_are_paid_or_read_the_runs_folder_stay_and_no_
     }
 
 
+@pytest.mark.slow
 def test_a_stage_that_stays_is_never_given_to_the_engine(tmp_path):
     asked = []
 

@@ -116,6 +116,7 @@ def test_the_nearest_misses_are_told_with_what_would_find_them(chance):
     assert after == [f"  neuron {r['neuron']}: {r['likely_kind']}, {r['reason']}" for r in near]
 
 
+@pytest.mark.slow
 def test_what_a_near_miss_asks_for_finds_it(chance, small, tmp_path):
     with database.over(*chance) as con:
         [near] = findings.near_misses(con, 1)
@@ -227,6 +228,7 @@ def test_a_layer_too_small_for_chance_goes_by_thresholds_and_says_so(too_small, 
     assert index.count('class="chart"') == index.count("<figcaption>")
 
 
+@pytest.mark.slow
 def test_that_no_neuron_comes_near_is_said_plainly(small, tmp_path):
     config, tables = run_in(tmp_path, small, fdr=0.999, coverage=0.0)
     with database.over(config, tables) as con:

@@ -119,7 +119,7 @@ def test_what_is_read_of_a_damaged_database_says_what_makes_it_anew(copy):
         con.execute("select sum(hash(s)) from samples as s").fetchall()
 
 
-SHARES = (0.02, 0.6, 0.98)  # of the database's size
+SHARES = (0.02, 0.6, 0.9)  # of the database's size, which differs by some blocks from time to time
 
 
 @pytest.mark.parametrize("share", SHARES)
@@ -152,6 +152,7 @@ def test_on_a_full_disk_a_run_ends_with_an_error_and_prints_no_results(small, tm
         assert_whole(own)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("only_read", [True, False])
 def test_a_reader_in_another_process_never_fails_while_runs_rewrite_it(copy, only_read):
     other = dataclasses.replace(copy, similarity=0.4)

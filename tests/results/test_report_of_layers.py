@@ -63,6 +63,7 @@ def test_candidates_feature_neurons_and_nearest_misses_have_a_page_and_no_others
     assert found == wanted
 
 
+@pytest.mark.slow
 def test_with_all_every_neuron_has_a_page(config, tmp_path, capsys):
     given = ["--data", config.data, "--source", "scan"]
     assert cli.main(["report", str(tmp_path / "report"), "--all", *given]) == 0

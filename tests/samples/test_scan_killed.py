@@ -92,6 +92,7 @@ def undisturbed(tmp_path_factory):
     return folder, scanned(folder)
 
 
+@pytest.mark.slow
 def test_killed_at_ten_moments_a_scan_continues_with_equal_rows(undisturbed, tmp_path):
     whole = n_passes(undisturbed[0])
     moments = random.Random(2)

@@ -248,6 +248,7 @@ def test_nothing_is_published_of_a_run_with_a_failed_layer(site, capsys):
     assert not Path(site.data, "dataset").exists()
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_a_later_layer_goes_on_there(small, tmp_path):
     config = dataclasses.replace(small, layer="0-1", data=str(tmp_path), neurons="all")
     command = [sys.executable, "-m", "pipeline", "run", *options(config)]
@@ -312,6 +313,7 @@ def test_the_report_is_that_of_all_layers(whole):
     assert "demo, layers 0 to 1" in Path(config.data, "report/index.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_scan_killed_between_the_tables_that_it_writes_reads_the_text_no_more(small, tmp_path):
     config = dataclasses.replace(small, layer="0-1", data=str(tmp_path))
     command = [sys.executable, "-m", "pipeline", "run", *options(config)]

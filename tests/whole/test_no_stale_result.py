@@ -149,6 +149,7 @@ def n_kept(package, config):
     return int(found.stdout)
 
 
+@pytest.mark.slow
 def test_kept_activations_are_used_until_the_method_has_another_version(package, small, tmp_path):
     edit(package, "models/resumed_passes.py", "_OF_TEXT = 64 ", "_OF_TEXT = 32 ")
     own = dataclasses.replace(small, data=str(tmp_path / "own"))

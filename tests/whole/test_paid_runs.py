@@ -128,6 +128,7 @@ def settings_of(config):
     return [part for k, v in kept.items() for part in (f"--{k.replace('_', '-')}", str(v))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
 def test_ctrl_c_loses_no_answer_and_a_kill_only_those_under_way(scored, chat, kill):
     scored = dataclasses.replace(scored, score_control=False, connections=4)
@@ -151,6 +152,7 @@ def test_ctrl_c_loses_no_answer_and_a_kill_only_those_under_way(scored, chat, ki
     assert n_rows <= len(chat.asked) <= n_rows + lost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [silent, slow_header, error(429, "slow", {"retry-after": "60"})])
 def test_the_first_ctrl_c_ends_a_run_that_waits_for_a_describer(paid, chat, fault):
     chat.always = fault

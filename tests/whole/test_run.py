@@ -111,6 +111,7 @@ def test_a_second_run_has_nothing_to_do(copy):
     assert {path: path.stat().st_mtime_ns for path in Path(copy.data).rglob("*")} == files
 
 
+@pytest.mark.slow
 def test_two_runs_on_fresh_stores_give_the_same_rows(small, small_tables, tmp_path):
     again = dataclasses.replace(small, data=str(tmp_path))
     run(again)
@@ -332,6 +333,7 @@ def test_a_run_is_not_answered_from_another_runs_database(copy, small_tables):
         assert con.sql("select count(*) from maps").fetchall() == [(96 * 20,)]
 
 
+@pytest.mark.slow
 @PROCESSES_TALK
 def test_two_runs_at_once_on_one_store_end_with_the_same_rows(scanned, small_tables):
     both = [PROCESSES.Process(target=database.run, args=(scanned,)) for _ in range(2)]
