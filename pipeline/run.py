@@ -58,7 +58,7 @@ def run(config: Config, engine: Engine | None = None, *, until: str | None = Non
     fails, the others are made all the same, and `failed` says why. Raises PipelineError where none can be
     made, for mistakes in the settings, and where the store fails; whatever was whole stays whole.
     """
-    with nullcontext(engine) if engine else chosen(config, here=InProcess()) as given:
+    with chosen(config, engine, here=InProcess()) as given:
         return _run(config, given, until)
 
 

@@ -12,14 +12,14 @@ from pipeline.errors import UserError
 
 
 @contextmanager
-def chosen(config: Config, *, here: Engine) -> Iterator[Engine]:
-    """The engine that the settings name, `here` the one of this machine; what it started has ended
-    afterwards.
+def chosen(config: Config, given: Engine | None = None, *, here: Engine) -> Iterator[Engine]:
+    """The engine that is given, or that the settings name, `here` the one of this machine; what that one
+    started has ended afterwards.
 
     Raises UserError where it is not installed.
     """
-    if config.engine == "process":
-        yield here
+    if given or config.engine == "process":
+        yield given or here
         return
     if find_spec("ray") is None:
         raise UserError(

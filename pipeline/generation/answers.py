@@ -26,7 +26,7 @@ from pipeline.web import environment
 Row = Mapping[str, Any]
 # The version of the method by which an answer becomes columns: raised by hand when the same answer would
 # give other columns, so that it is asked for again. tests/generation/test_stored_answers.py says when.
-ANSWERED_AS = 2
+ANSWERED_AS = 3
 _LONGEST = 200  # characters of a reason that a warning shows
 # settings that asking reads and that decide no row
 USES = ("price", "max_calls", "max_cost", "dry_run", "answer_tokens", "answer_timeout_s")

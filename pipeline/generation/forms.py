@@ -235,7 +235,9 @@ def said(text: str) -> str:
 
 def answer(text: str) -> str:
     """The answer itself, without reasoning, marks around it, greeting, label, preface and afterword. A text
-    that is too long to be one stays as it is, but for the reasoning."""
+    that is too long to be one stays as it is, but for the reasoning. Of JSON only its text is read."""
+    if (inner := _of_json(text.strip(_BLANK))) is not None:
+        return _unquoted(inner)
     text = said(text)
     if len(text) > _LONGEST:
         return text
@@ -248,6 +250,8 @@ def answer(text: str) -> str:
     text = _ENDS.sub("", text)
     if fences := _FENCE.findall(text):
         text = fences[-1]
+    if (inner := _of_json(text.strip())) is not None:
+        return _unquoted(inner)
     while (less := _GREETING.sub("", text.strip())) != text:
         text = less
     if labels := [label for label in _LABEL.finditer(text) if text[label.end() :].strip()]:
@@ -255,25 +259,27 @@ def answer(text: str) -> str:
     text = _AFTERWORD.sub("", text)
     for before in (_LAST_COLON, _PREFACE):
         text = before.sub("", text.strip())
-    return _unquoted(_BULLET.sub("", _of_json(text.strip())))
+    text = text.strip()
+    inner = _of_json(text)
+    return _unquoted(_BULLET.sub("", text if inner is None else inner))
 
 
-def _of_json(text: str) -> str:
-    """The only text in an object or a list of JSON, or in an object of Python; any other text as it is."""
+def _of_json(text: str) -> str | None:
+    """The only text in an object or a list of JSON, or in an object of Python; None of any other text."""
     if of_python := re.fullmatch(r"\{\s*'\w+'\s*:\s*(['\"])(.*)\1\s*\}", text):
         return of_python[2]
     try:
         found = json.loads(text) if text.startswith(("{", "[")) else None
     except (ValueError, RecursionError):
-        return text
+        return None
     while isinstance(found, dict | list) and not isinstance(found, str):
         if isinstance(found, dict):
             named = [value for name, value in found.items() if name.lower() in LABELS]
             found = named if len(named) == 1 else [*found.values()]
         if len(found) != 1:
-            return text
+            return None
         found = NOTHING if found[0] is None else found[0]
-    return found if isinstance(found, str) else text
+    return found if isinstance(found, str) else None
 
 
 def _unquoted(text: str) -> str:

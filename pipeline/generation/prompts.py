@@ -19,7 +19,6 @@ from pipeline.generation.evidence import Evidence
 VERSION = 3
 _MOST = 20  # phrases of each kind that are shown
 _MOST_TOKENS = 100  # of an answer
-_MOST_LETTERS = 200  # of a description, twice those of fifteen words
 _EXPECTED_TOKENS = 20
 _LETTERS = 3.5  # characters of a token, about
 _FRAME_TOKENS = 200  # more than any server adds to a prompt
@@ -154,7 +153,7 @@ class Prompt:
     data: str
     most_tokens: int = _MOST_TOKENS
     examples: tuple[tuple[str, str], ...] = ()
-    schema: dict[str, Any] = field(default_factory=dict)
+    schema: dict[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def messages(self) -> list[dict[str, str]]:
@@ -195,7 +194,7 @@ def describe(evidence: Evidence) -> Prompt:
     examples = tuple(
         (_json({"phrases": phrases}), json.dumps({"description": what})) for phrases, what in _DESCRIBED
     )
-    schema = _object("description", {"type": "string", "maxLength": _MOST_LETTERS})
+    schema = _object("description", {"type": "string"})
     return Prompt(_DESCRIBE, _json(shown), examples=examples, schema=schema)
 
 

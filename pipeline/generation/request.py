@@ -68,14 +68,10 @@ class Request:
     def _said(self, messages: list[dict[str, str]]) -> list[dict[str, str]]:
         if self.roles == "system":
             return messages
-        instructions, first, *others = (message["content"] for message in messages)
-        roles = [message["role"] for message in messages[1:]]
-        texts = [instructions, first, *others]
-        if self.roles == "user":
-            texts = [f"{instructions}\n\n{first}", *others]
-        else:
-            roles = ["user", *roles]
-        return [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
+        instructions, first, *others = messages
+        if self.roles == "user before":
+            return [instructions | {"role": "user"}, first, *others]
+        return [first | {"content": f"{instructions['content']}\n\n{first['content']}"}, *others]
 
     def after(
         self, refusal: str, message: str, code: int, *, taken: bool, shaped: bool = False

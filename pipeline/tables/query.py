@@ -208,6 +208,16 @@ def _one(found: duckdb.DuckDBPyRelation) -> str | None:
 
 
 @contextmanager
+def _renewed() -> Iterator[None]:
+    """Make the shared database anew after an error that ends all use of one."""
+    try:
+        yield
+    except duckdb.FatalException:
+        _shared.cache_clear()
+        raise
+
+
+@contextmanager
 def _over(
     inputs: Mapping[str, pa.Table | Path], names: Iterable[str], *, threads: int | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -215,7 +225,7 @@ def _over(
 
     With a number of `threads` it is of a database of its own, for it is one of the whole database.
     """
-    with connect() if threads else _quiet(_shared().cursor()) as con:
+    with _renewed(), connect() if threads else _quiet(_shared().cursor()) as con:
         if threads:
             con.execute(f"set threads = {threads}")
         for name in names:

@@ -191,8 +191,11 @@ def test_a_report_is_the_same_from_the_cluster_and_from_here(engine, small, smal
     with database.connect(small) as con:
         pages.write(con, small, tmp_path / "here")
         pages.write(con, small, tmp_path / "there", engine=engine)
-    names = [str(path.relative_to(tmp_path / "here")) for path in (tmp_path / "here").rglob("*.*")]
-    assert any(name.startswith("neurons/") for name in names)
+    names, others = (
+        sorted(str(path.relative_to(tmp_path / name)) for path in (tmp_path / name).rglob("*.*"))
+        for name in ("here", "there")
+    )
+    assert names == others and any(name.startswith("neurons/") for name in names)
     _, other, wrong = filecmp.cmpfiles(tmp_path / "here", tmp_path / "there", names, shallow=False)
     assert (other, wrong) == ([], [])
 

@@ -96,6 +96,11 @@ def test_a_description_is_read_out_of_several_forms_at_once(thought, label, quot
         '["colours of things"]',
         '```json\n{"answer": "colours of things"}\n```',
         '{"description": "colours of things", "sure": 0.9}',
+        '{"description":\n"colours of things"}',
+        '{\n  "description":\n\n    "colours of things"\n}\n',
+        '```json\n{"description":\n"colours of things"}\n```',
+        '<think>Hm:\n{</think>\n{"description":\n"colours of things"}',
+        '[\n"colours of things"\n]',
         "- colours of things",
         "1. colours of things",
         "> colours of things",
@@ -131,6 +136,23 @@ def test_a_description_is_read_out_of_several_forms_at_once(thought, label, quot
 )
 def test_a_description_is_read_as_a_line_of_words(text):
     assert prompts.description(text) == SAID
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "the tag <think>",
+        "the tags <answer> and </answer> in HTML",
+        "after a colon: names",
+        "- as in a list",
+        'the word "not"',
+        "ends with </think>",
+        "the fence ```",
+    ],
+)
+def test_of_json_nothing_but_its_text_is_read(said):
+    for text in (json.dumps({"description": said}), json.dumps({"description": said}, indent=1)):
+        assert prompts.description(text) == said
 
 
 @pytest.mark.parametrize(

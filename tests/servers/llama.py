@@ -7,6 +7,7 @@ Serves a GGUF file, or the one in a wheel, on port 8809 until Ctrl-C; a second a
 takes. Needs no package but xllamacpp.
 """
 
+import signal
 import sys
 import tempfile
 import time
@@ -32,6 +33,7 @@ def main(file: str, cores: str = "2") -> None:
     """Serve until Ctrl-C."""
     import xllamacpp
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the folder goes
     with tempfile.TemporaryDirectory() as folder:
         settings = xllamacpp.CommonParams()
         settings.model.path = str(gguf(Path(file), Path(folder)))

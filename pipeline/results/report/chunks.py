@@ -65,7 +65,8 @@ class Chunk:
     pages: dict[Key, tuple[Key | None, Key | None]]
 
     def __str__(self) -> str:
-        return f"of a report, {len(self.rows):,} neurons"
+        first, last = ([self.rows[name][at].as_py() for name in ("layer", "neuron")] for at in (0, -1))
+        return f"of a report, neurons {first[0]}:{first[1]} to {last[0]}:{last[1]}"
 
 
 class Shown:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import nullcontext
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -66,8 +66,10 @@ def write(
         drawer = neuron_page.Drawer(overview.title, shown.names, overview.columns)
         table = TableFiles(new / "table", shown.names, {findings.key(row) for row in shown.near})
         here = Processes(min(cores(), 1 + len(shown.paged) // _PAGES), few=1)
-        with nullcontext(engine) if engine else chosen(config, here=here) as given:
-            chunks = given.map(partial(getattr, drawer, "draw"), shown.chunks())
+        with (
+            chosen(_drawing(config), engine, here=here) as given,
+            closing(given.map(partial(getattr, drawer, "draw"), shown.chunks())) as chunks,
+        ):
             lines = (line for drawn in chunks for line in _kept(drawn, new))
             for line in progress(lines, "report", unit="neuron", total=len(shown.keys)):
                 table.add(line)
@@ -78,6 +80,14 @@ def write(
         places = [findings.place(dict(zip(LAYER_KEY, each, strict=True))) for each in shown.names.places]
         folders.mark(new, "report", places=places)
     return Written(len(shown.keys), len(shown.paged))
+
+
+def _drawing(config: Config) -> Config:
+    """The settings, of processes on a cluster that need no model: a core and no GPU each."""
+    gpus = config.gpus_per_worker
+    return config.replaced(
+        cpus_per_worker=config.cpus_per_worker or 1, gpus_per_worker=0.0 if gpus is None else gpus
+    )
 
 
 def _kept(drawn: neuron_page.Drawn, folder: Path) -> list[neuron_page.Line]:
