@@ -67,7 +67,7 @@ clients: .venv/.installed ## whether other people's programs read the results
 cluster: .venv/.installed .venv/.ray ## stages on a cluster of Ray, and what becomes of faults
 	@RAY_FAULTS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs tests/engine
 
-truth: .venv/.installed ## how true the answers are, on models whose neurons were planted (half an hour)
+truth: .venv/.installed ## how true the answers are, on models whose neurons were planted (a quarter of an hour)
 	@$(BIN)/python tests/bench/truth.py $(if $(call given,TEXT),--text $(call quoted,$(call given,TEXT))) \
 		$(if $(call given,FASTTEXT),--vectors $(call quoted,$(call given,FASTTEXT)))
 
