@@ -175,7 +175,7 @@ def stream(
     Inputs are tables or their Parquet files; `params` are bound, never formatted in. Raises PipelineError
     where DuckDB refuses.
     """
-    with _over(inputs, statement.reads, threads=statement.threads) as con:
+    with over(inputs, statement.reads, threads=statement.threads) as con:
         try:
             for batch in con.sql(statement.text, params=dict(params)).to_arrow_reader(n_rows):
                 yield as_declared(pa.Table.from_batches([batch]), statement.writes)
@@ -189,7 +189,7 @@ def note(statement: Query, inputs: Mapping[str, pa.Table | Path]) -> str:
     """The text of the query's `note` over the table that was made; empty where there is none."""
     if statement.note is None:
         return ""
-    with _over(inputs, (*statement.reads, statement.writes)) as con:
+    with over(inputs, (*statement.reads, statement.writes)) as con:
         return _one(con.sql(statement.note)) or ""
 
 
@@ -197,7 +197,7 @@ def check(statement: Query, inputs: Mapping[str, pa.Table | Path], params: Mappi
     """The text of the query's `check`: why it cannot be run; None where it can."""
     if statement.check is None:
         return None
-    with _over(inputs, statement.reads) as con:
+    with over(inputs, statement.reads) as con:
         names = duckdb.extract_statements(statement.check)[0].named_parameters
         return _one(con.sql(statement.check, params={name: params[name] for name in names}))
 
@@ -218,7 +218,7 @@ def _renewed() -> Iterator[None]:
 
 
 @contextmanager
-def _over(
+def over(
     inputs: Mapping[str, pa.Table | Path], names: Iterable[str], *, threads: int | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that sees the inputs with these names: temporary views, which no other one sees.

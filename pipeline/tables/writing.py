@@ -21,12 +21,14 @@ class _MakingError(Exception):
 def made(parts: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """The parts of a table, put together to what is written at once."""
     waiting: list[pa.Table] = []
+    n_bytes = 0
     try:
         for part in parts:
             waiting.append(part)
-            if sum(each.nbytes for each in waiting) >= _GROUP_BYTES:
+            n_bytes += part.nbytes
+            if n_bytes >= _GROUP_BYTES:
                 yield pa.concat_tables(waiting)
-                waiting = []
+                waiting, n_bytes = [], 0
     except OSError as exc:
         raise _MakingError from exc
     if waiting:
@@ -46,7 +48,8 @@ def making_apart() -> Iterator[None]:
 def write(parts: Iterator[pa.Table], schema: pa.Schema, path: Path) -> int:
     """Write the parts of a table, in row groups for which a reader needs little memory; return its rows.
 
-    The next part is made while one is written. Floats are seldom equal; a dictionary only takes longer.
+    The next part is made while one is written. Floats are seldom equal; a dictionary only takes longer. Of
+    lists nobody asks for the least and the highest item.
     """
     rows, pending = 0, None
     with (
@@ -56,6 +59,7 @@ def write(parts: Iterator[pa.Table], schema: pa.Schema, path: Path) -> int:
             compression="zstd",
             write_page_checksum=True,
             use_dictionary=[_leaf(field) for field in schema if not _is_float(field.type)],
+            write_statistics=[field.name for field in schema if not pa.types.is_list(field.type)],
         ) as writer,
         ThreadPoolExecutor(1) as pool,
     ):

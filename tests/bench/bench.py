@@ -25,6 +25,7 @@ from pipeline.language.word_vectors import nearest
 from pipeline.models import language_model
 from pipeline.results import neuroscope_site
 from pipeline.samples.neuroscope import page as neuroscope
+from pipeline.samples.neuroscope import usual_pages
 from pipeline.tables import empty
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +81,7 @@ def parsing(n_pages: int, n_tokens: int = 895) -> dict[str, object]:
     given = pages(n_pages, n_tokens)
 
     def ours() -> list[pa.Table]:
-        return [neuroscope.parse_page(page, neuron=n, **place) for n, page in enumerate(given)]
+        return [*usual_pages.parse_pages(given, range(n_pages), **place)]
 
     def theirs() -> list[pa.Table]:
         return [_with_beautifulsoup(page, neuron=n, **place) for n, page in enumerate(given)]
@@ -104,10 +105,10 @@ def _with_beautifulsoup(page: bytes, *, model: str, layer: int, neuron: int) -> 
         mat = re.fullmatch(r"Max Activating Token Index: (\d+)", headings[4 * rank + 3])
         data, _ = json.JSONDecoder().raw_decode(scripts[2 * rank + 1], scripts[2 * rank + 1].index('{"'))
         texts.append(
-            dict(text_id=int(index[1]), text_set=index[2], mat=int(mat[1]))
+            dict(text_id=int(index[1]), text_set=index[2], mat_index=int(mat[1]))
             | neuroscope.columns(data["tokens"], data["values"])
         )
-    return neuroscope._table(texts, model=model, layer=layer, neuron=neuron)
+    return neuroscope.table(texts, model=model, layer=layer, neuron=neuron)
 
 
 def main() -> None:

@@ -7,6 +7,8 @@ Seconds are those of the process, on the embedded model's own variants.
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import sys
 import tempfile
 import time
@@ -90,7 +92,7 @@ def rows(most: int = 30_000) -> list[dict[str, object]]:
         names = ("places", "samples", "encodings")
         tables = {name: store_of(config).read(name, plan(config)[name].key) for name in names}
     found = [*ids(language_model.load(config), tables, most), measuring(tables["encodings"], config)]
-    return [*found, pages()]
+    return [*found, *pages()]
 
 
 def ids(model: LanguageModel, tables: dict[str, pa.Table], most: int) -> list[dict[str, object]]:
@@ -126,8 +128,9 @@ def _unattended(block: _Block, q: torch.Tensor, *seen: torch.Tensor) -> tuple[to
     return q, q
 
 
-def pages(n_pages: int = 60) -> dict[str, object]:
-    """Kept pages of 400 kB to rows of `samples` that are checked and written, as the stage does."""
+def pages(n_pages: int = 128) -> list[dict[str, object]]:
+    """Kept pages of 400 kB to rows of `samples` that are checked and written, as the stage does; beside it
+    what reading their headings and JSON alone takes in Python, of pages in memory."""
     with tempfile.TemporaryDirectory() as folder:
         config = Config(data=folder)
         bodies = bench.pages(n_pages, model=config.model_name, layer=config.one_layer)
@@ -148,10 +151,27 @@ def pages(n_pages: int = 60) -> dict[str, object]:
         written = store_of(config)
 
         def made() -> None:
-            parts = (work(asked.slice(start, 20)) for start in range(0, n_pages, 20))
+            parts = (work(asked.slice(start, 64)) for start in range(0, n_pages, 64))
             written.write("samples", str(time.monotonic_ns()), parts, {})
 
-        return dict(what="pages to samples", unit="pages", n=n_pages, seconds=seconds_of(made))
+        common = dict(unit="pages", n=n_pages)
+        return [
+            dict(what="pages to samples", seconds=seconds_of(made), **common),
+            dict(
+                what="pages, only read: a pattern and json",
+                seconds=seconds_of(lambda: read(bodies)),
+                **common,
+            ),
+        ]
+
+
+def read(bodies: list[bytes]) -> None:
+    """Read pages' headings and JSON by a pattern and Python's own decoder, and keep nothing."""
+    decoder = json.JSONDecoder()
+    for html in map(bytes.decode, bodies):
+        re.findall(r"<h4>[^\n]*</h4>", html)
+        for render in re.finditer(r"ColoredTokens,\s*", html):
+            decoder.raw_decode(html, render.end())
 
 
 def told(row: dict[str, object]) -> str:

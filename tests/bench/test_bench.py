@@ -109,8 +109,8 @@ def test_ids_are_found_for_as_many_variants_in_both_ways(small_tables):
 
 
 def test_pages_are_read_and_written():
-    found = bench_stages.pages(2)
-    assert bench_stages.told(found).startswith("pages to samples: ") and found["n"] == 2
+    found, read = bench_stages.pages(2)
+    assert bench_stages.told(found).startswith("pages to samples: ") and found["n"] == read["n"] == 2
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from conftest import no_file_grows, rows
 
 from pipeline.errors import StoreError, UserError
 from pipeline.results import neuroscope_site
-from pipeline.samples.neuroscope.page import parse_index, parse_page
+from pipeline.samples.neuroscope.page import parse_page
+from pipeline.samples.neuroscope.site_index import parse_index
 
 HOSTILE = ["</script><script>alert(1)</script>", "<!--", "<img src=x onerror=alert(1)>", "-->", "\u2028"]
 

@@ -21,9 +21,10 @@ from pipeline.errors import NoLayerError, PageError, PipelineError
 from pipeline.output import tell
 from pipeline.progress import progress
 from pipeline.samples.neuroscope import pages, sites
-from pipeline.samples.neuroscope.page import PARSER, Shape, parse_index
+from pipeline.samples.neuroscope.page import PARSER
 from pipeline.samples.neuroscope.page_store import Page, PageStore, now
 from pipeline.samples.neuroscope.pages import INDEX, WHOLE
+from pipeline.samples.neuroscope.site_index import Shape, parse_index
 from pipeline.tables.rows import Columns, counted
 
 _AT_ONCE = 64  # pages of a folder or a recording that are kept together

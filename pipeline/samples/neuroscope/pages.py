@@ -25,8 +25,10 @@ from pipeline.engine.engines import Worker
 from pipeline.engine.stage import Inputs, Stage, runs_of
 from pipeline.errors import DamagedError, PageError, UserError
 from pipeline.printable import line
-from pipeline.samples.neuroscope.page import MOST, Shape, page_path, parse_index, parse_page
+from pipeline.samples.neuroscope.page import page_path, parse_page
 from pipeline.samples.neuroscope.page_store import PageStore
+from pipeline.samples.neuroscope.site_index import MOST, Shape, parse_index
+from pipeline.samples.neuroscope.usual_pages import parse_pages
 from pipeline.tables import fingerprint
 
 NEUROSCOPE = "https://neuroscope.io/"
@@ -208,17 +210,19 @@ def _reader(inputs: Inputs, settings: Config) -> Worker:
 
     Raises DamagedError where a kept page is damaged; the next run fetches it again.
     """
-    path_of, parser_of = paths(settings), parsers(settings)
+    path_of = paths(settings)
 
     def read(shard: pa.Table) -> pa.Table:
         readable = shard.filter(pc.field("status") == "ok")
-        parts = [tables.empty("samples")]
+        neurons, bodies = readable["neuron"].to_pylist(), []
         with PageStore(store_path(settings)) as store:
-            for path in map(path_of, readable["neuron"].to_pylist()):
+            for path in map(path_of, neurons):
                 if (body := store.body(path)) is None:
                     readable = table(settings).filter(pc.field("status") == "ok")
                     raise _damaged(store, path, map(path_of, readable["neuron"].to_pylist()))
-                parts.append(parser_of(path)(body).slice(0, settings.samples))
+                bodies.append(body)
+        read = parse_pages(bodies, neurons, model=settings.model_name, layer=settings.one_layer)
+        parts = [tables.empty("samples"), *(part.slice(0, settings.samples) for part in read)]
         samples = pa.concat_tables(parts)
         page_of_row = np.repeat(np.arange(len(readable)), [len(part) for part in parts[1:]])
         for name in ("address", "fetched", "page_sha256"):

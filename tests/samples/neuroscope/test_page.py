@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pipeline import tables
 from pipeline.errors import PageError
 from pipeline.results import neuroscope_site
-from pipeline.samples.neuroscope.page import PARSER, Shape, parse_index, parse_page
+from pipeline.samples.neuroscope.page import PARSER, parse_page
+from pipeline.samples.neuroscope.site_index import Shape, parse_index
 
 PAGES = ROOT / "tests/pages"
 PLACES = {

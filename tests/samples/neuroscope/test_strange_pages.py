@@ -17,7 +17,8 @@ from pipeline.config import Config
 from pipeline.errors import PageError, UserError
 from pipeline.results import neuroscope_site
 from pipeline.samples.neuroscope import fetch, pages
-from pipeline.samples.neuroscope.page import MOST_INDEX, MOST_TOKENS, Shape, parse_index, parse_page
+from pipeline.samples.neuroscope.page import MOST_TOKENS, parse_page
+from pipeline.samples.neuroscope.site_index import MOST_INDEX, Shape, parse_index
 from pipeline.web.site import MOST_BYTES
 
 PLACE = dict(model="m", layer=0, neuron=0)
