@@ -70,6 +70,8 @@ def _measured(work: Callable, *args: object) -> tuple[Any, float]:
 
 def make(config: Config, names: list[str]) -> dict[str, tuple[float, float]]:
     """Make SQL stages as a run does; their seconds, and those of the processor."""
+    import pandas  # noqa: F401 - Arrow loads it with its first array, once in a run and not once in a stage
+
     tables = part_of(config)
     kept = Kept(config, tables.store, Spent())
     seconds = {}
