@@ -11,6 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.tables.columns import NEURON_KEY
+
 _GROUP_BYTES = 32 * 2**20
 
 
@@ -49,8 +51,8 @@ def write(parts: Iterator[pa.Table], schema: pa.Schema, path: Path) -> int:
     """Write the parts of a table, in row groups for which a reader needs little memory; return its rows.
 
     The next part is made while one is written. Floats are seldom equal; a dictionary only takes longer. A
-    reader can leave out row groups by whole numbers, as neurons are; what is least and highest of other
-    columns, which are not sorted by them, would tell it nothing.
+    reader leaves out row groups by their neurons; what is least and highest of other columns, by which
+    nothing is sorted, would tell it nothing.
     """
     rows, pending = 0, None
     with (
@@ -60,7 +62,7 @@ def write(parts: Iterator[pa.Table], schema: pa.Schema, path: Path) -> int:
             compression="zstd",
             write_page_checksum=True,
             use_dictionary=[_leaf(field) for field in schema if not _is_float(field.type)],
-            write_statistics=[field.name for field in schema if pa.types.is_integer(field.type)],
+            write_statistics=[name for name in schema.names if name in (*NEURON_KEY, "rank")],
         ) as writer,
         ThreadPoolExecutor(1) as pool,
     ):

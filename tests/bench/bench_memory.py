@@ -35,10 +35,14 @@ _INVENTED = ("pages", "samples", "vocabulary")
 
 
 class Invented:
-    """A model whose tokens are the made-up words, each with a space before it, that computes nothing."""
+    """A model whose tokens are the made-up words, each with a space before it, that computes nothing: a
+    neuron of its layer is 1 at its own words."""
 
     n_ctx, batch_tokens, turns_at, bos_id, n_neurons, dtype = TOKENS + 1, 2048, None, 0, NEURONS, None
     tokenizer = SimpleNamespace(added_tokens_decoder={})
+
+    def __init__(self, layer: synthetic.Layer) -> None:
+        self.own = torch.from_numpy(1 + layer.own)  # as ids, of which the first is that of <s>
 
     @cached_property
     def token_texts(self) -> list[str]:
@@ -65,15 +69,26 @@ class Invented:
     def tower(self, layer: int) -> Idle:
         return Idle()
 
-    def activations(self, ids: torch.Tensor, layer: int) -> torch.Tensor:
-        """Some number at each token, the same for all neurons: (text, token, neuron)."""
-        return (ids % 97 / 97.0).float()[:, :, None].expand(-1, -1, self.n_neurons)
+    def activations(self, ids: torch.Tensor, layer: int) -> _Asked:
+        """What neurons are at each token, once it is asked which: (text, token, neuron)."""
+        return _Asked(ids, self.own)
 
 
-def _made(config: Config, names: list[str]) -> dict[str, tuple[float, float]]:
+class _Asked:
+    """Activations of all neurons, of which only those that are asked for are computed."""
+
+    def __init__(self, ids: torch.Tensor, own: torch.Tensor) -> None:
+        self.ids, self.own = ids, own
+
+    def __getitem__(self, asked: tuple[slice, slice, list[int]]) -> torch.Tensor:
+        texts, tokens, neurons = asked
+        return (self.ids[texts, tokens, None, None] == self.own[neurons]).any(-1).float()
+
+
+def _made(config: Config, names: list[str], layer: synthetic.Layer) -> dict[str, tuple[float, float]]:
     """Make tables as a run does, with the invented model; their seconds, and those of the processor."""
     load = language_model.load
-    language_model.load = lambda *given: Invented()  # type: ignore[assignment]
+    language_model.load = lambda *given: Invented(layer)  # type: ignore[assignment]
     try:
         return make(config, names)
     finally:
@@ -89,7 +104,13 @@ def rows(
     """The most memory of each Python stage, and its seconds; of `only` some where they are named."""
     folder = Path(tempfile.mkdtemp(prefix="bench-memory-"))
     config = Config(
-        source="scan", similarity=-1, activation=0, score=True, precision="bfloat16", data=str(folder)
+        source="scan",
+        similarity=-1,
+        activation=0,
+        score=True,
+        describe_groups=True,
+        precision="bfloat16",
+        data=str(folder),
     )
     tables = part_of(config)
     tables.store.prepare()
@@ -100,7 +121,7 @@ def rows(
             if name in given:
                 tables.store.write(name, planned.key, given[name](layer), _FACTS)
                 continue
-            made, most = run_apart(_made, config, [name])
+            made, most = run_apart(_made, config, [name], layer)
             if not planned.stage.sql:
                 yield dict(table=name, n=tables.n_rows(name), memory_gb=most, seconds=made[name][0])
             if only and name == only[-1]:

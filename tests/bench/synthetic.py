@@ -39,9 +39,13 @@ class Layer:
         draw, n = self.draw, self.neurons * MAPS
         ids = draw.integers(0, _WORDS, (n, self.tokens), dtype=np.int32)
         mats = draw.integers(1, self.tokens, n).astype(np.int32)
-        own = draw.integers(0, _WORDS, (self.neurons, 5))
-        ids[np.arange(n), mats] = own[np.arange(n) // MAPS, draw.integers(0, 5, n)]
+        ids[np.arange(n), mats] = self.own[np.arange(n) // MAPS, draw.integers(0, 5, n)]
         return ids, mats
+
+    @property
+    def own(self) -> np.ndarray:
+        """The ids of the tokens that activate each neuron (neuron, 5): one of them is each MAT."""
+        return np.random.default_rng([self.number, 1]).integers(0, _WORDS, (self.neurons, 5))
 
     def keys(self) -> dict[str, pa.Array]:
         """The key of each sample."""
