@@ -15,8 +15,8 @@ _KINDS = {pa.string(): "VARCHAR", pa.float64(): "DOUBLE"}
 def read(texts: Sequence[str], kind: pa.DataType) -> pa.ListArray | None:
     """Lists of strings or of 64-bit floats; None where one text is not JSON.
 
-    DuckDB takes numbers for strings, strings for numbers, and a comma after the last item; what such
-    items are is for the caller to tell.
+    DuckDB is lenient: a number, a list or an object becomes the string that it is written as, a string a
+    number, null stays null, and a comma may stand after the last item. The caller has to see to it.
     """
     with query.over({"given": pa.table({"json": texts})}, ["given"]) as con:
         try:

@@ -98,7 +98,7 @@ class Table:
         for key in keys:
             before, after = key[:-1], key[1:]
             equal = pc.equal(before, after)
-            if pc.all(equal).as_py():  # as the model is, in most tables
+            if pc.all(equal, skip_nulls=False).as_py():  # as the model is, in most tables
                 continue
             if pc.any(pc.and_(same, pc.greater(before, after))).as_py():
                 return False

@@ -51,8 +51,8 @@ def write(parts: Iterator[pa.Table], schema: pa.Schema, path: Path) -> int:
     """Write the parts of a table, in row groups for which a reader needs little memory; return its rows.
 
     The next part is made while one is written. Floats are seldom equal; a dictionary only takes longer. A
-    reader leaves out row groups by their neurons; what is least and highest of other columns, by which
-    nothing is sorted, would tell it nothing.
+    reader leaves out row groups by neuron and rank, by which rows are sorted; what is least and highest of
+    other columns would tell it nothing.
     """
     rows, pending = 0, None
     with (

@@ -89,8 +89,9 @@ def walk(
 ) -> Iterator[tuple[re.Match[str], _Found, _Found]]:
     """The headings of each text of a page and the JSON of its two renderings, the truncated one first.
 
-    `read` gives what it finds in a page's text where the JSON of a text with some name begins, and where
-    that ends. Raises PageError where anything else is not as it should be.
+    `read(html, start, place)` gives what it finds in the page's text `html` from `start` on, where JSON
+    begins, and where that ends; `place` names the text in errors. Raises PageError where anything else is
+    not as it should be.
     """
     html = decoded(html)
     position = _head(html, model, layer, neuron)
@@ -274,8 +275,8 @@ def table(texts: list[dict[str, Any]], *, model: str, layer: int, neuron: int) -
 def rows(tokens: pa.StringArray, activations: pa.FloatArray, lengths: np.ndarray, **found: Any) -> pa.Table:
     """Rows of `samples` of texts with so many tokens each.
 
-    Given are the tokens of all texts one after the other, the neuron at each of them, and the other
-    columns: a list, or one value for all texts.
+    Given are the tokens of all texts one after the other, the activations at them, and the other columns by
+    name: a list, or one value for all texts.
     """
     n = len(lengths)
     offsets = np.cumsum([0, *lengths], dtype=np.int32)

@@ -212,17 +212,20 @@ def _reader(inputs: Inputs, settings: Config) -> Worker:
     """
     path_of = paths(settings)
 
+    def whole(store: PageStore, path: str) -> bytes:
+        if (body := store.body(path)) is None:
+            readable = table(settings).filter(pc.field("status") == "ok")
+            raise _damaged(store, path, map(path_of, readable["neuron"].to_pylist()))
+        return body
+
     def read(shard: pa.Table) -> pa.Table:
         readable = shard.filter(pc.field("status") == "ok")
-        neurons, bodies = readable["neuron"].to_pylist(), []
+        neurons = readable["neuron"].to_pylist()
+        parts = [tables.empty("samples")]
         with PageStore(store_path(settings)) as store:
-            for path in map(path_of, neurons):
-                if (body := store.body(path)) is None:
-                    readable = table(settings).filter(pc.field("status") == "ok")
-                    raise _damaged(store, path, map(path_of, readable["neuron"].to_pylist()))
-                bodies.append(body)
-        read = parse_pages(bodies, neurons, model=settings.model_name, layer=settings.one_layer)
-        parts = [tables.empty("samples"), *(part.slice(0, settings.samples) for part in read)]
+            bodies = (whole(store, path) for path in map(path_of, neurons))
+            for part in parse_pages(bodies, neurons, model=settings.model_name, layer=settings.one_layer):
+                parts.append(part.slice(0, settings.samples))
         samples = pa.concat_tables(parts)
         page_of_row = np.repeat(np.arange(len(readable)), [len(part) for part in parts[1:]])
         for name in ("address", "fetched", "page_sha256"):

@@ -8,7 +8,7 @@ would have a page refused) is left to `page.parse_page`, which decides what a pa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,12 +19,14 @@ from pipeline.errors import PageError
 from pipeline.samples.neuroscope import page
 from pipeline.tables import json_lists
 
-_AT_ONCE = 32  # pages that are read in one call
+_AT_ONCE, _BYTES = 32, 32 * 2**20  # pages that are read in one call: so many, of so many bytes at most
 _BEGIN, _SEPARATOR, _MIDDLE = '{"tokens": ["', '", "', '"], "values": ['
-_NUMBER = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
+_NUMBER = r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
 _REST = re.compile(rf'(?:, "(?:minValue|maxValue)": {_NUMBER})*\}}')
 _OF_NUMBERS = b"0123456789.eE+-, "
-_EXACT = 2**24  # parse_page refuses some whole numbers above it, which are no float32
+_EXACT = (
+    2**24
+)  # parse_page refuses whole numbers above it that are no float32; all numbers there are left to it
 
 
 class _UnusualError(Exception):
@@ -49,46 +51,69 @@ class _Page(NamedTuple):
 
 
 def parse_pages(
-    bodies: Sequence[bytes], neurons: Sequence[int], *, model: str, layer: int
+    bodies: Iterable[bytes], neurons: Iterable[int], *, model: str, layer: int
 ) -> Iterator[pa.Table]:
     """The texts of each neuron's page, as `page.parse_page` gives them; PageError where it raises that."""
-    for start in range(0, len(bodies), _AT_ONCE):
-        some, own = bodies[start : start + _AT_ONCE], neurons[start : start + _AT_ONCE]
-        for body, neuron, known in zip(some, own, usual(some, own, model=model, layer=layer), strict=True):
+    for some in _batches(zip(bodies, neurons, strict=True)):
+        for (body, neuron), known in zip(some, usual(some, model=model, layer=layer), strict=True):
             yield page.parse_page(body, model=model, layer=layer, neuron=neuron) if known is None else known
 
 
-def usual(
-    bodies: Sequence[bytes], neurons: Sequence[int], *, model: str, layer: int
-) -> list[pa.Table | None]:
-    """The texts of each page that is written as usual; None for the others, and for all where one of these
-    shows only when their JSON is read."""
-    found = [
-        _found(body, neuron, model=model, layer=layer) for body, neuron in zip(bodies, neurons, strict=True)
-    ]
-    try:
-        tables = iter(_tables([each for each in found if each], model=model, layer=layer))
-    except _UnusualError:
-        return [None] * len(bodies)
+def _batches(pages: Iterable[tuple[bytes, int]]) -> Iterator[list[tuple[bytes, int]]]:
+    waiting: list[tuple[bytes, int]] = []
+    n_bytes = 0
+    for body, neuron in pages:
+        if waiting and (len(waiting) == _AT_ONCE or n_bytes + len(body) > _BYTES):
+            yield waiting
+            waiting, n_bytes = [], 0
+        waiting.append((body, neuron))
+        n_bytes += len(body)
+    if waiting:
+        yield waiting
+
+
+def usual(pages: list[tuple[bytes, int]], *, model: str, layer: int) -> list[pa.Table | None]:
+    """The texts of each page, given with its neuron, that is written as usual; None for each other page."""
+    found = [_found(body, neuron, model=model, layer=layer) for body, neuron in pages]
+    tables = iter(_read([each for each in found if each], model=model, layer=layer))
     return [next(tables) if each else None for each in found]
+
+
+def _read(pages: list[_Page], *, model: str, layer: int) -> list[pa.Table | None]:
+    """The rows of each page; None for one that turns out to be unusual, which is looked for by halves."""
+    try:
+        return [*_tables(pages, model=model, layer=layer)]
+    except _UnusualError:
+        if len(pages) == 1:
+            return [None]
+        middle = len(pages) // 2
+        halves = pages[:middle], pages[middle:]
+        return [each for half in halves for each in _read(half, model=model, layer=layer)]
 
 
 def _found(body: bytes, neuron: int, *, model: str, layer: int) -> _Page | None:
     """The headings and JSON of a page; None where it is not written as usual."""
+    found = _Page(neuron, [], [], [])
+    n_tokens = 0
     try:
-        texts = [*page.walk(body, _json, model=model, layer=layer, neuron=neuron)]
+        for head, part, whole in page.walk(body, _json, model=model, layer=layer, neuron=neuron):
+            found.heads.append(head)
+            found.parts.append(part)
+            found.wholes.append(whole)
+            n_tokens += whole.n_tokens
+            if n_tokens > page.MOST_TOKENS:
+                return None
     except (_UnusualError, PageError):
         return None
-    heads, parts, wholes = map(list, zip(*texts, strict=True))
-    return _Page(neuron, heads, parts, wholes)
+    return found
 
 
 def _json(html: str, start: int, place: str) -> tuple[_Json, int]:
     """The lists of a rendering, whose JSON ends with its line.
 
-    Between two of n texts there are a quote, a comma, a blank and a quote, n - 1 times. These quotes end
-    and begin a text, unless one itself ends with the first three. So a list of n things with as many of
-    them holds nothing but texts.
+    A quote, a comma, a blank and a quote stand between two texts. Such quotes begin or end a text, as long
+    as no text ends with a quote of its own, a comma and a blank, and no text is within another list. So a
+    list of n items that are parted n - 1 times by these four holds texts only; `_lists` counts its items.
     """
     end = html.find("\n", start)
     first, middle = start + len(_BEGIN), html.find(_MIDDLE, start, end)
@@ -130,13 +155,19 @@ def _lists(of: list[_Json]) -> _Lists:
         raise _UnusualError
     sizes, texts, numbers = tokens.value_lengths().to_numpy(), tokens.flatten(), values.flatten()
     same = np.array_equal(sizes, values.value_lengths().to_numpy())
-    are_texts = np.array_equal(sizes, [each.n_tokens for each in of])
-    odd = (
-        pc.any(pc.ends_with(texts, _SEPARATOR[:-1])).as_py() or (np.abs(numbers.to_numpy()) > _EXACT).any()
-    )
-    if not same or not are_texts or odd:
+    parted = np.array_equal(sizes, [each.n_tokens for each in of])
+    if not same or not parted or _may_hold_others(texts) or (np.abs(numbers.to_numpy()) > _EXACT).any():
         raise _UnusualError
     return _Lists(texts, numbers.cast(pa.float32()), sizes)
+
+
+def _may_hold_others(texts: pa.StringArray) -> bool:
+    """Whether one of the texts ends as if two of them were parted there, or looks like a list or an object
+    with texts of its own, which is read as a text."""
+    listed = pc.and_(pc.starts_with(texts, "["), pc.ends_with(texts, "]"))
+    keyed = pc.and_(pc.starts_with(texts, "{"), pc.ends_with(texts, "}"))
+    nested = pc.match_substring(texts.filter(pc.or_(listed, keyed)), '"')
+    return any(pc.any(each).as_py() for each in (pc.ends_with(texts, _SEPARATOR[:-1]), nested))
 
 
 def _tables(pages: list[_Page], *, model: str, layer: int) -> list[pa.Table]:
@@ -144,8 +175,8 @@ def _tables(pages: list[_Page], *, model: str, layer: int) -> list[pa.Table]:
     if not pages:
         return []
     heads = [head for each in pages for head in each.heads]
-    renderings = [json for each in pages for json in each.wholes]
-    renderings += [json for each in pages for json in each.parts]
+    renderings = [whole for each in pages for whole in each.wholes]
+    renderings += [part for each in pages for part in each.parts]
     wholes, parts = _lists(renderings).cut(len(heads))
     for head, start, size, part_start, part_size in zip(
         heads, wholes.starts, wholes.sizes, parts.starts, parts.sizes, strict=True
@@ -169,7 +200,4 @@ def _tables(pages: list[_Page], *, model: str, layer: int) -> list[pa.Table]:
         layer=layer,
         **{name: [own[name] for own in of_heads] for name in of_heads[0]},
     )
-    places = [slice(end - n, end) for end, n in zip(np.cumsum(n_texts), n_texts, strict=True)]
-    if any(wholes.sizes[place].sum() > page.MOST_TOKENS for place in places):
-        raise _UnusualError
-    return [table[place] for place in places]
+    return [table[end - n : end] for end, n in zip(np.cumsum(n_texts), n_texts, strict=True)]
