@@ -63,7 +63,7 @@ class Kept:
         kept = self.store.kept(stage.table, planned.kept_as, None if keep.paid else ["key"])
         if keep.paid:
             kept = answered(kept)
-        wanted = _wanted(asked["key"], kept["key"])
+        wanted = _wanted(*_packed(asked["key"], kept["key"]))
         n_wanted = pc.sum(wanted).as_py() or 0
         if keep.announce and n_wanted:
             keep.announce(asked.filter(wanted), inputs, settings)
@@ -77,9 +77,8 @@ class Kept:
             self._make(planned, shown(engine, make, shards, stage.table, n_wanted))
             known = self.store.kept(stage.table, planned.kept_as)
         self.store.gather(stage.table, planned.kept_as)
-        yield from _placed(
-            stage.table, asked, pc.index_in(asked["key"], known["key"]), known.drop_columns("key")
-        )
+        places = pc.index_in(*_packed(asked["key"], known["key"]))
+        yield from _placed(stage.table, asked, places, known.drop_columns("key"))
 
     def _left(self, stage: Stage) -> Config:
         """The settings of a stage, for a paid one with what is left of the run's limits."""
@@ -128,6 +127,22 @@ class _Keeping:
     def stop(self) -> None:
         """No more answers are wanted."""
         getattr(self.work, "stop", int)()
+
+
+def _packed(*columns: pa.ChunkedArray) -> list[pa.ChunkedArray]:
+    """Columns of keys, which memory holds whole: as 16 bytes each where all are 32 hexadecimal digits."""
+    for keys in columns:
+        if not pc.all(pc.match_substring_regex(keys, r"\A[0-9a-f]{32}\z"), min_count=0).as_py():
+            return [*columns]
+    return [pa.chunked_array(_bytes(keys), pa.binary(16)) for keys in columns]
+
+
+def _bytes(digests: pa.ChunkedArray) -> Iterator[pa.FixedSizeBinaryArray]:
+    """Strings of 32 hexadecimal digits as bytes, in parts."""
+    for start in range(0, len(digests), _ROWS):
+        part = digests.slice(start, _ROWS)
+        packed = pa.py_buffer(bytes.fromhex("".join(part.to_pylist())))
+        yield pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(part), [None, packed])
 
 
 def _wanted(keys: pa.ChunkedArray, kept: pa.ChunkedArray) -> pa.ChunkedArray:
