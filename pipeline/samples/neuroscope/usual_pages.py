@@ -24,9 +24,8 @@ _BEGIN, _SEPARATOR, _MIDDLE = '{"tokens": ["', '", "', '"], "values": ['
 _NUMBER = r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?"
 _REST = re.compile(rf'(?:, "(?:minValue|maxValue)": {_NUMBER})*\}}')
 _OF_NUMBERS = b"0123456789.eE+-, "
-_EXACT = (
-    2**24
-)  # parse_page refuses whole numbers above it that are no float32; all numbers there are left to it
+# parse_page refuses whole numbers above it that are no float32; whatever is above it is left to that
+_EXACT = 2**24
 
 
 class _UnusualError(Exception):
