@@ -43,7 +43,7 @@ def refusal(model: LanguageModel, layer: int) -> str:
 
 def _trial(model: LanguageModel, layer: int) -> float:
     """How far resumed activations are from whole ones, as a share of the highest."""
-    length = min(_TRIAL, model.n_ctx)
+    length = min(_TRIAL, model.n_ctx, model.turns_at or _TRIAL)  # longer texts are not resumed
     draw = torch.Generator().manual_seed(0)
     ids = torch.randint(0, model.bridge.cfg.d_vocab, (2, length), generator=draw)
     first = length // 2
