@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 
 import torch
@@ -135,7 +136,8 @@ def tiny(form, folder, **how):
 
 def of(kind, special, folder, **how):
     """A model of a class of configuration, with noise on every parameter: some begin as zeros."""
-    config = getattr(transformers, f"{kind}Config")(**{**SHAPE, **special})
+    # a configuration writes into the dicts that it is given
+    config = getattr(transformers, f"{kind}Config")(**copy.deepcopy({**SHAPE, **special}))
     torch.manual_seed(0)
     own = transformers.AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
